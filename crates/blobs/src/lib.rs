@@ -1,0 +1,1 @@
+//! Images as verified blocks in a content-addressed directory

@@ -1,0 +1,1 @@
+//! The user's hand: the command holm

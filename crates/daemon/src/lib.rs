@@ -1,0 +1,1 @@
+//! The command holmd: reads configuration and wires the rooms

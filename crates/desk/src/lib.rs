@@ -1,0 +1,1 @@
+//! Serves every request whatever the door

@@ -1,0 +1,1 @@
+//! What a host can do: driver traits, faults, fakes, conformance suites

@@ -1,0 +1,1 @@
+//! Claims objects, asks the plan, commits one transaction per verdict

@@ -1,0 +1,1 @@
+//! The front-end's effects in the outside world

@@ -1,0 +1,1 @@
+//! The only crate with processes, netlink and sysfs

@@ -1,0 +1,68 @@
+//! The opaque attributes bag: whatever a user wants to keep with an object and Holm does not interpret.
+
+use crate::Invalid;
+use serde::{Deserialize, Serialize};
+
+/// One attribute value: a text, or a named group of texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AttributeValue {
+    /// A single text.
+    Text(String),
+    /// Ordered pairs of name and text.
+    Vector(Vec<(String, String)>),
+}
+
+/// Ordered attributes; the same name may occur more than once, and order within a name is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attributes(pub Vec<(String, AttributeValue)>);
+
+impl Attributes {
+    /// Most attributes an object may carry.
+    pub const MAX_COUNT: usize = 512;
+    /// Most bytes all names and values together may take.
+    pub const MAX_BYTES: usize = 128 * 1024;
+
+    /// The first text under `name`.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|(key, value)| match value {
+            AttributeValue::Text(text) if key == name => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Checks the limits on number and size.
+    ///
+    /// # Errors
+    /// When there are more than [`Self::MAX_COUNT`] attributes or more than [`Self::MAX_BYTES`] bytes, or a name is empty.
+    pub fn check(&self) -> Result<(), Invalid> {
+        if self.0.len() > Self::MAX_COUNT {
+            return Err(Invalid::new("attributes", self.0.len(), "are more than 512 attributes", "Remove some."));
+        }
+        let bytes: usize = self
+            .0
+            .iter()
+            .map(|(key, value)| {
+                key.len()
+                    + match value {
+                        AttributeValue::Text(text) => text.len(),
+                        AttributeValue::Vector(pairs) => pairs.iter().map(|(k, v)| k.len() + v.len()).sum(),
+                    }
+            })
+            .sum();
+        if bytes > Self::MAX_BYTES {
+            return Err(Invalid::new(
+                "attributes",
+                bytes,
+                "bytes are more than 131072",
+                "Keep large data in an image.",
+            ));
+        }
+        if self.0.iter().any(|(key, _)| key.trim().is_empty()) {
+            return Err(Invalid::new("attributes", "", "is an empty attribute name", "Name every attribute."));
+        }
+        Ok(())
+    }
+}

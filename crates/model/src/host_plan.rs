@@ -1,0 +1,206 @@
+//! What one host should look like, and what it says it looks like.
+//!
+//! A plan is derived from the rows whenever it is needed and is complete for the VMs it names. A host never destroys
+//! what a plan does not mention: removal is said explicitly, in [`HostPlan::absent`].
+
+use crate::hosts::HostFacts;
+use crate::images::ImageFormat;
+use crate::networks::{MacAddr, NetworkSpec};
+use crate::vms::{Firmware, Machine, Power, RestartPolicy, VmStatus};
+use crate::{CpuShare, HostId, NetworkId, VmId};
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use uuid::Uuid;
+
+/// Everything one host should have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPlan {
+    /// The cloud this plan comes from; a host refuses plans of any other.
+    pub cloud: Uuid,
+    /// The host it is for.
+    pub host: HostId,
+    /// The store's revision it was derived at; a host refuses older ones than it has.
+    pub revision: u64,
+    /// The VMs that belong there, by id.
+    pub vms: Vec<VmPlan>,
+    /// VMs to remove for good, disks included, by id.
+    pub absent: Vec<VmId>,
+    /// The networks these VMs use, by id.
+    pub networks: Vec<NetworkPlan>,
+}
+
+/// A file in the host's image cache.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// BLAKE3 of the file, lower-case hex.
+    pub digest: String,
+    /// Layout of its bytes.
+    pub format: ImageFormat,
+    /// Bytes in the file.
+    pub file_size: u64,
+}
+
+impl PartialOrd for ImageFormat {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ImageFormat {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.qemu_name().cmp(other.qemu_name())
+    }
+}
+
+impl std::hash::Hash for ImageFormat {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.qemu_name().hash(state);
+    }
+}
+
+/// One VM with everything resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmPlan {
+    /// Its id.
+    pub id: VmId,
+    /// Its name, for people who look at the host.
+    pub name: String,
+    /// The machine's UUID as the guest sees it; stable for the VM's life.
+    pub uuid: Uuid,
+    /// The spec's generation this was derived from.
+    pub generation: u64,
+    /// What it should do.
+    pub power: Power,
+    /// See [`crate::vms::VmSpec::boot_seq`].
+    pub boot_seq: u64,
+    /// What to do when it ends by itself.
+    pub restart: RestartPolicy,
+    /// Physical CPU booked for it.
+    pub cpu: CpuShare,
+    /// Processors the guest sees.
+    pub vcpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// The virtual hardware.
+    pub machine: Machine,
+    /// What starts the boot.
+    pub firmware: Firmware,
+    /// What is booted.
+    pub boot: BootPlan,
+    /// Its disks in order.
+    pub disks: Vec<DiskPlan>,
+    /// Its network cards in order.
+    pub nics: Vec<NicPlan>,
+    /// The files of its context media.
+    pub context: ContextFiles,
+    /// Whether it has a screen.
+    pub graphics: bool,
+}
+
+impl VmPlan {
+    /// Every image it needs in the host's cache, each once.
+    #[must_use]
+    pub fn images(&self) -> Vec<ImageRef> {
+        let mut all: Vec<ImageRef> = self.disks.iter().filter_map(|d| d.base.clone()).collect();
+        if let BootPlan::Kernel { kernel, initrd, .. } = &self.boot {
+            all.push(kernel.clone());
+            all.extend(initrd.clone());
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// What is booted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BootPlan {
+    /// The first disk.
+    Disk,
+    /// A kernel from the cache.
+    Kernel {
+        /// The kernel.
+        kernel: ImageRef,
+        /// The initial RAM disk.
+        initrd: Option<ImageRef>,
+        /// The kernel's arguments.
+        cmdline: String,
+    },
+}
+
+/// One disk: an overlay over a cached base, or empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// Its number within the VM.
+    pub id: u32,
+    /// The base it starts from.
+    pub base: Option<ImageRef>,
+    /// Its size in the guest, MiB; grows, never shrinks.
+    pub size_mib: u64,
+}
+
+/// One network card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicPlan {
+    /// Its number within the VM.
+    pub id: u32,
+    /// The network, described in the same plan.
+    pub network: NetworkId,
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+    /// Its IPv4 address.
+    pub ip4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub ip6: Option<Ipv6Addr>,
+}
+
+/// The files a guest reads about itself, as text, ready to be written on two small ISO 9660 media.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextFiles {
+    /// `context.sh` of the medium labelled `CONTEXT` (one-context guests).
+    pub context_sh: String,
+    /// `meta-data` of the medium labelled `cidata` (cloud-init NoCloud).
+    pub meta_data: String,
+    /// `user-data` there.
+    pub user_data: String,
+    /// `network-config` there, version 2; `None` when the guest is to use DHCP.
+    pub network_config: Option<String>,
+}
+
+/// One network as a host should have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// Its id.
+    pub id: NetworkId,
+    /// Its name, for people who look at the host.
+    pub name: String,
+    /// What it is.
+    pub spec: NetworkSpec,
+}
+
+/// What a host says it has. Sent in full when a link opens, afterwards only what changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Counts the reports of one link, from 1.
+    pub seq: u64,
+    /// Whether `vms` names everything there is.
+    pub full: bool,
+    /// Revision of the plan in the host's ledger; 0 when there is none.
+    pub applied_revision: u64,
+    /// The machine, when it changed or the report is full.
+    #[serde(default)]
+    pub facts: Option<HostFacts>,
+    /// VMs that are there, by id.
+    #[serde(default)]
+    pub vms: Vec<(VmId, VmStatus)>,
+    /// VMs the plan wants absent of which nothing is left.
+    #[serde(default)]
+    pub absent: Vec<VmId>,
+    /// VMs found that the ledger does not know; they are left alone.
+    #[serde(default)]
+    pub strays: Vec<String>,
+    /// What the host's self-check complains about.
+    #[serde(default)]
+    pub complaints: Vec<String>,
+}

@@ -1,0 +1,54 @@
+//! Typed ids: small integers, one sequence per noun, never used twice.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::num::ParseIntError;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                s.parse().map(Self)
+            }
+        }
+
+        impl From<u32> for $name {
+            fn from(raw: u32) -> Self {
+                Self(raw)
+            }
+        }
+    };
+}
+
+id!(/// A virtual machine.
+    VmId);
+id!(/// A host: one machine that runs an agent.
+    HostId);
+id!(/// A cluster of hosts.
+    ClusterId);
+id!(/// An image.
+    ImageId);
+id!(/// A virtual network.
+    NetworkId);
+id!(/// A user account.
+    UserId);
+id!(/// A group of users.
+    GroupId);
+id!(/// An access token of a user.
+    TokenId);
+id!(/// A single-use token with which a host joins.
+    JoinTokenId);
+id!(/// A long-running request, whose state is derived from the object it concerns.
+    OperationId);

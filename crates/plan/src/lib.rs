@@ -1,0 +1,1 @@
+//! What should happen next: pure functions over a snapshot

@@ -1,0 +1,1 @@
+//! The REST door, the agent link, the event stream and the console relay

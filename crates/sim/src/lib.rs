@@ -1,0 +1,1 @@
+//! A whole cloud in one thread from a seed

@@ -1,0 +1,1 @@
+//! End-to-end tests: real QEMU guests on network-namespace hosts.
