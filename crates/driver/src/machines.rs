@@ -1,0 +1,121 @@
+//! Guests as processes.
+
+use crate::Fault;
+use async_trait::async_trait;
+use holm_model::host_plan::VmPlan;
+use holm_model::hosts::Accelerator;
+use holm_model::{Timestamp, VmId};
+use std::path::PathBuf;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::broadcast;
+
+/// A two-way stream to a guest's serial line or screen.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// Everything needed to start one guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineOrder {
+    /// What it should be.
+    pub plan: VmPlan,
+    /// The file of each disk, in the order of `plan.disks`.
+    pub disks: Vec<PathBuf>,
+    /// Kernel and initial RAM disk for direct boot.
+    pub kernel: Option<PathBuf>,
+    /// See `kernel`.
+    pub initrd: Option<PathBuf>,
+    /// The context media, attached read-only after the disks.
+    pub media: Vec<PathBuf>,
+    /// Name of the host's end of each NIC, in the order of `plan.nics`.
+    pub ports: Vec<String>,
+}
+
+/// What a guest's process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// CPUs run.
+    Running,
+    /// CPUs are stopped, as asked.
+    Paused,
+    /// The guest switched itself off (or was asked to and did); the process only waits to be cleared away.
+    ShutDown,
+    /// There is no process; files may be left.
+    Gone(Ended),
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nobody saw it end, or it never was: after a power cut, or before the first start.
+    Unseen,
+    /// It ended by itself or was killed by somebody else; the sentence carries exit status and last words.
+    Died(String),
+}
+
+/// One guest as found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineSeen {
+    /// Which VM.
+    pub vm: VmId,
+    /// What it does.
+    pub state: RunState,
+    /// Process id while there is a process.
+    pub pid: Option<u32>,
+    /// The `generation` of the order it was started with; 0 when unknown.
+    pub generation: u64,
+    /// The `boot_seq` of the order it was started with; 0 when unknown.
+    pub boot_seq: u64,
+    /// What executes guest code.
+    pub accelerator: Option<Accelerator>,
+    /// When the process was started.
+    pub started_at: Timestamp,
+}
+
+/// Something happened to a guest; look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineEvent {
+    /// Its run state changed, or its process ended.
+    Changed(VmId),
+}
+
+/// Guests as processes that outlive whoever started them.
+#[async_trait]
+pub trait Machines: Send + Sync {
+    /// Every guest of which a process or files exist. Also adopts processes that an earlier agent started.
+    async fn survey(&self) -> Result<Vec<MachineSeen>, Fault>;
+
+    /// One guest; `None` when nothing of it exists.
+    async fn look(&self, vm: VmId) -> Result<Option<MachineSeen>, Fault>;
+
+    /// Starts the guest unless its process exists. With `plan.power` = `Paused` its CPUs are left stopped. When the
+    /// process died at once the fault carries its last words.
+    async fn ensure_process(&self, order: &MachineOrder) -> Result<MachineSeen, Fault>;
+
+    /// Stops or continues the CPUs.
+    async fn ensure_cpus(&self, vm: VmId, running: bool) -> Result<(), Fault>;
+
+    /// Makes a running guest follow `order` as far as possible without a restart (disk growth). Returns whether
+    /// something takes effect only at the next start. No process: does nothing.
+    async fn ensure_shape(&self, order: &MachineOrder) -> Result<bool, Fault>;
+
+    /// Presses the guest's power button; the guest decides when, or whether, to follow.
+    async fn press_power(&self, vm: VmId) -> Result<(), Fault>;
+
+    /// Ends the guest's process, by force if need be; its files stay.
+    async fn ensure_off(&self, vm: VmId) -> Result<(), Fault>;
+
+    /// Ends the process and removes everything this driver keeps of the guest (not its disks, not its ports).
+    async fn ensure_absent(&self, vm: VmId) -> Result<(), Fault>;
+
+    /// Announces changes from now on. A receiver that lags must survey.
+    fn events(&self) -> broadcast::Receiver<MachineEvent>;
+
+    /// The last bytes of everything the guest wrote on its serial line, at most `limit`.
+    async fn serial_log(&self, vm: VmId, limit: usize) -> Result<Vec<u8>, Fault>;
+
+    /// Joins the guest's serial line; several may at once, all see the same.
+    async fn serial(&self, vm: VmId) -> Result<Box<dyn ByteStream>, Fault>;
+
+    /// Connects to the guest's screen (RFB protocol).
+    async fn screen(&self, vm: VmId) -> Result<Box<dyn ByteStream>, Fault>;
+}

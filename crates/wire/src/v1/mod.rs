@@ -1,0 +1,102 @@
+//! The public REST interface under `/api/v1`, as JSON.
+//!
+//! Fields are only ever added. Times are RFC 3339 in UTC. Sizes say their unit in their name. Ids are small integers;
+//! wherever a path or a field names another object, its name is accepted as well (`ObjectName`).
+
+pub mod clusters;
+pub mod events;
+pub mod hosts;
+pub mod images;
+pub mod networks;
+pub mod operations;
+pub mod problem;
+pub mod sessions;
+pub mod vms;
+
+pub use clusters::*;
+pub use events::*;
+pub use hosts::*;
+pub use images::*;
+pub use networks::*;
+pub use operations::*;
+pub use problem::Problem;
+pub use sessions::*;
+pub use vms::*;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Request header that makes a POST, PATCH or DELETE safe to repeat: the same key and request give the same answer.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Request and answer header with the number of bytes of an upload that have arrived.
+pub const UPLOAD_OFFSET: &str = "upload-offset";
+
+/// One page of a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The objects, sorted as asked.
+    pub items: Vec<T>,
+    /// Give it back as `cursor` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// The store's revision the page was read at; follow `/events?after=` it to stay current.
+    pub revision: u64,
+}
+
+/// What every owned object has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Meta {
+    /// Its name.
+    pub name: String,
+    /// Id of the user it belongs to.
+    pub owner: u32,
+    /// Id of the group it belongs to.
+    pub group: u32,
+    /// Three octal digits: owner, group, other; use 4, manage 2, admin 1.
+    pub permissions: String,
+    /// When it was created.
+    pub created_at: String,
+    /// Revision of its last change; give it in `If-Match` to change it only if it is still the same.
+    pub revision: u64,
+    /// Free text the user keeps with it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What is wrong with an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Trouble {
+    /// `transient`, `permanent` or `unknown`.
+    pub class: String,
+    /// Since when.
+    pub since: String,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// One sentence.
+    pub why: String,
+}
+
+/// Answer of `GET /api/v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CloudStatus {
+    /// Identifies this cloud.
+    pub cloud: String,
+    /// The front-end's version.
+    pub version: String,
+    /// The store's revision.
+    pub revision: u64,
+    /// Seconds since the front-end started.
+    pub uptime_s: u64,
+    /// Hosts by state.
+    #[schema(value_type = Object)]
+    pub hosts: std::collections::BTreeMap<String, u64>,
+    /// VMs by state.
+    #[schema(value_type = Object)]
+    pub vms: std::collections::BTreeMap<String, u64>,
+    /// Images by state.
+    #[schema(value_type = Object)]
+    pub images: std::collections::BTreeMap<String, u64>,
+    /// Address of the agent link, as agents should dial it.
+    pub link_url: String,
+}
