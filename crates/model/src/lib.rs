@@ -33,6 +33,7 @@ pub mod trouble;
 pub mod units;
 pub mod users;
 pub mod vms;
+pub mod world;
 
 pub use attributes::{AttributeValue, Attributes};
 pub use changes::{Change, ChangeVerb, ObjectKind, ObjectRef};
@@ -41,6 +42,7 @@ pub use invalid::Invalid;
 pub use meta::Meta;
 pub use names::Name;
 pub use permissions::{Access, Permissions};
-pub use time::Timestamp;
+pub use time::{Clock, Timestamp};
 pub use trouble::{Trouble, TroubleClass};
 pub use units::CpuShare;
+pub use world::{Booked, World};

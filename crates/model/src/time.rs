@@ -29,6 +29,13 @@ impl Timestamp {
     }
 }
 
+/// Tells the time. Only the interface is here: the rooms that need the time are given one, so that a simulation can
+/// give them its own.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Civil date from days, after Howard Hinnant's public-domain description of the proleptic Gregorian calendar.

@@ -418,6 +418,8 @@ pub enum Observed {
     Off,
     /// Not running although wanted; it is tried again or not, as `message` says.
     Failed,
+    /// The host was told to remove it and nothing is left of it there.
+    Absent,
 }
 
 /// What a host reports of one VM; written from reports alone.
@@ -543,7 +545,7 @@ impl Vm {
             VmPhase::Pending | VmPhase::Leaving(_) => VmState::Pending,
             VmPhase::On(_) if host_lost => VmState::Unknown,
             VmPhase::On(_) => match self.status.observed {
-                Observed::Unknown | Observed::Preparing => VmState::Preparing,
+                Observed::Unknown | Observed::Preparing | Observed::Absent => VmState::Preparing,
                 Observed::Running => VmState::Running,
                 Observed::Paused => VmState::Paused,
                 Observed::Stopping => VmState::Stopping,

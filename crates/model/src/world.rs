@@ -1,0 +1,57 @@
+//! The picture a decision is made from: one consistent moment of all nouns.
+//!
+//! The store's snapshots implement it; so do the small worlds of tests. Decisions read nothing else.
+
+use crate::clusters::Cluster;
+use crate::hosts::Host;
+use crate::images::Image;
+use crate::networks::Network;
+use crate::vms::Vm;
+use crate::{ClusterId, CpuShare, HostId, ImageId, NetworkId, VmId};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use uuid::Uuid;
+
+/// What VMs have booked on a host: the sum over the specs of all VMs whose phase names the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Booked {
+    /// CPU, hundredths of a core.
+    pub cpu: CpuShare,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Disk, MiB.
+    pub disk_mib: u64,
+    /// Number of VMs.
+    pub vms: u32,
+}
+
+/// Everything decisions may look at.
+pub trait World {
+    /// The revision of this picture.
+    fn revision(&self) -> u64;
+    /// Identifies the cloud.
+    fn cloud(&self) -> Uuid;
+    /// One VM.
+    fn vm(&self, id: VmId) -> Option<&Vm>;
+    /// One host.
+    fn host(&self, id: HostId) -> Option<&Host>;
+    /// One image.
+    fn image(&self, id: ImageId) -> Option<&Image>;
+    /// One network.
+    fn network(&self, id: NetworkId) -> Option<&Network>;
+    /// One cluster.
+    fn cluster(&self, id: ClusterId) -> Option<&Cluster>;
+    /// All VMs by id.
+    fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_>;
+    /// All hosts by id.
+    fn hosts(&self) -> Box<dyn Iterator<Item = &Host> + '_>;
+    /// VMs whose phase names the host, by id.
+    fn vms_on(&self, host: HostId) -> Box<dyn Iterator<Item = &Vm> + '_>;
+    /// What these VMs have booked.
+    fn booked(&self, host: HostId) -> Booked;
+    /// The VM that has been lent this IPv4 address.
+    fn holder4(&self, network: NetworkId, address: Ipv4Addr) -> Option<VmId>;
+    /// The VM that has been lent this IPv6 address.
+    fn holder6(&self, network: NetworkId, address: Ipv6Addr) -> Option<VmId>;
+    /// The id the next VM will get: every lower id has been given out, and ids are never used twice.
+    fn next_vm_id(&self) -> VmId;
+}
