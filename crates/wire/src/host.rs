@@ -14,6 +14,10 @@ use holm_model::{HostId, VmId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+mod message;
+
+pub use message::{Encoded, FrameError, MAX_OBJECTS, MAX_REMARK, MAX_REMARKS, Message};
+
 /// This release's protocol.
 pub const PROTOCOL: u32 = 1;
 /// Where the link is opened.
