@@ -481,6 +481,9 @@ pub struct Vm {
     pub why: String,
     /// When the phase last changed.
     pub phase_since: Timestamp,
+    /// The store's revision just before a host was last given the VM or told to remove it. A host's word that nothing
+    /// is left counts only when the plan it has applied is newer: an older word is about an earlier stay.
+    pub phase_revision: u64,
     /// Where it was placed and when, oldest first; at most the last 16.
     pub history: Vec<PlacementRecord>,
 }

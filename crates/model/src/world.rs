@@ -5,7 +5,7 @@
 use crate::clusters::Cluster;
 use crate::hosts::Host;
 use crate::images::Image;
-use crate::networks::Network;
+use crate::networks::{MacAddr, Network};
 use crate::vms::Vm;
 use crate::{ClusterId, CpuShare, HostId, ImageId, NetworkId, VmId};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -26,7 +26,8 @@ pub struct Booked {
 
 /// Everything decisions may look at.
 pub trait World {
-    /// The revision of this picture.
+    /// The revision of this picture: that of the last batch that became visible. Inside a transaction it is still that
+    /// one; whatever the transaction writes gets a greater one.
     fn revision(&self) -> u64;
     /// Identifies the cloud.
     fn cloud(&self) -> Uuid;
@@ -52,6 +53,8 @@ pub trait World {
     fn holder4(&self, network: NetworkId, address: Ipv4Addr) -> Option<VmId>;
     /// The VM that has been lent this IPv6 address.
     fn holder6(&self, network: NetworkId, address: Ipv6Addr) -> Option<VmId>;
+    /// The VM that has been lent this Ethernet address on this network.
+    fn holder_mac(&self, network: NetworkId, address: MacAddr) -> Option<VmId>;
     /// The id the next VM will get: every lower id has been given out, and ids are never used twice.
     fn next_vm_id(&self) -> VmId;
 }
