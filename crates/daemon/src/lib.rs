@@ -1,1 +1,15 @@
-//! The command holmd: reads configuration and wires the rooms
+//! The command `holmd`: reads the configuration and wires the rooms for a role. No rule of Holm lives here.
+//!
+//! Roles: [`front`] serves the interfaces and decides, [`agent`] makes one host match its plan, [`up`] starts both on
+//! this machine and boots a first VM, [`dev`] runs a front-end and many agents over fake drivers in one process,
+//! [`doctor`] says what is wrong with a machine. Start reading at [`config::Config`].
+
+pub mod agent;
+pub mod clock;
+pub mod config;
+pub mod dev;
+pub mod doctor;
+pub mod front;
+pub mod logging;
+pub mod processes;
+pub mod up;

@@ -1,0 +1,101 @@
+//! Benchmarks: builds everything in release and runs the measuring programs, each of which prints JSON lines
+//! `{"name":..., "value":..., "unit":..., "goal":...}`.
+
+use crate::run::{self, cargo, command};
+use anyhow::{Context as _, Result};
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+/// Measuring programs: package, kind (`example` or `bin`), name.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("holm-store", "example", "bench_store"),
+    ("holm-engine", "example", "bench_placement"),
+    ("holm-blobs", "example", "bench_blobs"),
+    ("holm-e2e", "bin", "holm-bench"),
+];
+
+/// Runs the benchmarks whose program's name contains `filter`.
+pub fn run(filter: Option<&str>, write: bool) -> Result<()> {
+    command(&cargo(), &["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"])?;
+    let bin = run::target_dir().join("release");
+    let holmd = bin.join("holmd").display().to_string();
+    command(&holmd, &["setup", "--tests"])?;
+    let guest = run::target_dir().join("guest");
+    command(&holmd, &["image", "--out", &guest.display().to_string()])?;
+    let mut rows = vec![];
+    for (package, kind, name) in PROGRAMS.iter().filter(|p| filter.is_none_or(|f| p.2.contains(f))) {
+        let flag = format!("--{kind}");
+        let arguments = ["run", "--release", "--quiet", "--locked", "--package", package, &flag, name];
+        eprintln!("> cargo {}", arguments.join(" "));
+        let done = Command::new(cargo())
+            .args(arguments)
+            .env("HOLM_BIN_DIR", &bin)
+            .env("HOLM_GUEST_DIR", &guest)
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot run {name}"))?;
+        anyhow::ensure!(done.status.success(), "{name} ended with {}", done.status);
+        for line in String::from_utf8_lossy(&done.stdout).lines() {
+            if let Ok(row) = serde_json::from_str::<serde_json::Value>(line) {
+                println!("{}", show(&row));
+                rows.push(row);
+            }
+        }
+    }
+    if write {
+        let page = page(&rows)?;
+        std::fs::write("docs/benchmarks.md", page)?;
+        eprintln!("wrote docs/benchmarks.md");
+    }
+    Ok(())
+}
+
+fn text(row: &serde_json::Value, field: &str) -> String {
+    match &row[field] {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(value) if value.fract() != 0.0 && value.abs() < 100.0 => format!("{value:.2}"),
+            Some(value) => format!("{value:.0}"),
+            None => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn show(row: &serde_json::Value) -> String {
+    format!(
+        "{:<64} {:>12} {:<10} goal: {}",
+        text(row, "name"),
+        text(row, "value"),
+        text(row, "unit"),
+        text(row, "goal")
+    )
+}
+
+fn page(rows: &[serde_json::Value]) -> Result<String> {
+    let mut page = String::from(
+        "# Benchmarks\n\nWritten by `cargo xtask bench --write`. Timings on shared machines are noisy: ratios and counts say more \
+         than single times.\n\n",
+    );
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .map_or("unknown", |m| m.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = run::output("uname", &["-sr"])?;
+    writeln!(page, "Machine: {cores} cores of {cpu}, {}, no KVM (guests run under TCG).\n", kernel.trim())?;
+    page.push_str("| what | measured | unit | goal |\n|---|---:|---|---|\n");
+    for row in rows {
+        writeln!(
+            page,
+            "| {} | {} | {} | {} |",
+            text(row, "name"),
+            text(row, "value"),
+            text(row, "unit"),
+            text(row, "goal")
+        )?;
+    }
+    Ok(page)
+}
