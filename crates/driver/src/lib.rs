@@ -7,6 +7,8 @@
 //! This crate holds no processes and no files: [`fake`] is an in-memory host for tests, simulations and `holmd dev`,
 //! and [`conformance`] is the suite that the fake and the real drivers both pass.
 
+pub mod conformance;
+pub mod fake;
 pub mod fault;
 pub mod links;
 pub mod machines;

@@ -1,0 +1,228 @@
+//! Images, disks and media of the fake host.
+
+use super::{FakeDisk, FakeHost, Verb};
+use crate::{Fault, Fetch, FetchStream, Volumes, VolumesSeen};
+use async_trait::async_trait;
+use holm_model::VmId;
+use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use tokio::io::{AsyncReadExt, ReadBuf};
+
+#[async_trait]
+impl Volumes for FakeHost {
+    async fn survey(&self) -> Result<VolumesSeen, Fault> {
+        let under = self.begin(Verb::VolumesSurvey, None).await?;
+        let seen = {
+            let state = self.inner.lock();
+            let disks: BTreeSet<(VmId, u32)> = state.truth.disks.keys().copied().collect();
+            VolumesSeen {
+                images: state.truth.images.keys().cloned().collect(),
+                owners: disks.iter().map(|(vm, _)| *vm).chain(state.truth.media.keys().copied()).collect(),
+                disks,
+            }
+        };
+        under.finish(seen).await
+    }
+
+    async fn ensure_image(&self, image: &ImageRef, from: &dyn Fetch) -> Result<PathBuf, Fault> {
+        let under = self.begin(Verb::EnsureImage, None).await?;
+        let path = PathBuf::from(format!("/fake/images/{}", image.digest));
+        let (complete, offset) = {
+            let state = self.inner.lock();
+            let complete = state.truth.images.contains_key(&image.digest);
+            (complete, state.truth.partial.get(&image.digest).copied().unwrap_or(0))
+        };
+        if complete {
+            return under.finish(path).await;
+        }
+        let mut stream = from.fetch(image, offset).await?;
+        let mut have = offset;
+        let mut block = vec![0; 64 << 10];
+        loop {
+            let count = stream.read(&mut block).await.map_err(|e| {
+                Fault::transient(format!(
+                    "fetching image {}: {e} after {have} of {} bytes",
+                    image.digest, image.file_size
+                ))
+            })?;
+            if count == 0 {
+                break;
+            }
+            have += count as u64;
+            let mut state = self.inner.lock();
+            if have > image.file_size {
+                state.truth.partial.remove(&image.digest);
+                return Err(Fault::transient(format!(
+                    "fetching image {}: more than its {} bytes arrived",
+                    image.digest, image.file_size
+                )));
+            }
+            state.truth.partial.insert(image.digest.clone(), have);
+        }
+        {
+            let mut state = self.inner.lock();
+            if have < image.file_size {
+                return Err(Fault::transient(format!(
+                    "fetching image {}: it ended after {have} of {} bytes",
+                    image.digest, image.file_size
+                )));
+            }
+            state.truth.partial.remove(&image.digest);
+            state.truth.images.insert(image.digest.clone(), image.file_size);
+        }
+        under.finish(path).await
+    }
+
+    async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault> {
+        let under = self.begin(Verb::PruneImages, None).await?;
+        let removed = {
+            let mut state = self.inner.lock();
+            let state = &mut *state;
+            let used: BTreeSet<&String> =
+                state.truth.disks.values().filter_map(|d| d.base.as_ref()).map(|b| &b.digest).collect();
+            let before = state.truth.images.len();
+            for digest in state.truth.images.keys() {
+                if !keep.contains(digest) && used.contains(digest) {
+                    state.violations.push(format!("image {digest} was pruned while a disk lies over it"));
+                }
+            }
+            state.truth.images.retain(|digest, _| keep.contains(digest));
+            state.truth.partial.clear();
+            before - state.truth.images.len()
+        };
+        under.finish(removed).await
+    }
+
+    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, running: bool) -> Result<PathBuf, Fault> {
+        let under = self.begin(Verb::EnsureDisk, Some(vm)).await?;
+        {
+            let mut state = self.inner.lock();
+            let state = &mut *state;
+            if let Some(found) = state.truth.disks.get_mut(&(vm, disk.id)) {
+                if !running {
+                    found.size_mib = found.size_mib.max(disk.size_mib);
+                }
+            } else if running {
+                return Err(Fault::permanent(format!(
+                    "disk {} of VM {vm} is not there although its guest runs",
+                    disk.id
+                )));
+            } else {
+                if let Some(base) = &disk.base
+                    && !state.truth.images.contains_key(&base.digest)
+                {
+                    return Err(Fault::transient(format!(
+                        "making disk {} of VM {vm}: its base {} is not there",
+                        disk.id, base.digest
+                    )));
+                }
+                let birth = state.next_birth;
+                state.next_birth += 1;
+                let made = FakeDisk { birth, size_mib: disk.size_mib, base: disk.base.clone() };
+                state.truth.disks.insert((vm, disk.id), made);
+            }
+        }
+        under.finish(PathBuf::from(format!("/fake/disks/{vm}-{}.qcow2", disk.id))).await
+    }
+
+    async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {
+        let under = self.begin(Verb::EnsureMedia, Some(vm)).await?;
+        self.inner.lock().truth.media.insert(vm, files.clone());
+        let paths = ["context", "cidata"].map(|name| PathBuf::from(format!("/fake/disks/{vm}-{name}.iso")));
+        under.finish(paths.to_vec()).await
+    }
+
+    async fn ensure_absent(&self, vm: VmId) -> Result<(), Fault> {
+        let under = self.begin(Verb::VolumesAbsent, Some(vm)).await?;
+        {
+            let mut state = self.inner.lock();
+            if state.truth.machines.get(&vm).is_some_and(|m| m.process.is_some()) {
+                state.violations.push(format!("the disks of VM {vm} were removed while its guest ran"));
+            }
+            state.truth.disks.retain(|(owner, _), _| *owner != vm);
+            state.truth.media.remove(&vm);
+        }
+        under.finish(()).await
+    }
+}
+
+/// Serves any image as zeros, unless told otherwise.
+#[derive(Default)]
+pub struct FakeFetch {
+    state: Mutex<FetchState>,
+}
+
+#[derive(Default)]
+struct FetchState {
+    fetches: Vec<(String, u64)>,
+    fault: Option<Fault>,
+    cut_after: Option<u64>,
+}
+
+impl FakeFetch {
+    /// Serves everything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses every fetch from now on; `None` serves again.
+    pub fn fail(&self, fault: Option<Fault>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).fault = fault;
+    }
+
+    /// Breaks the next fetch off after this many bytes.
+    pub fn cut_after(&self, bytes: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).cut_after = Some(bytes);
+    }
+
+    /// Digest and offset of every fetch so far.
+    #[must_use]
+    pub fn fetches(&self) -> Vec<(String, u64)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).fetches.clone()
+    }
+}
+
+#[async_trait]
+impl Fetch for FakeFetch {
+    async fn fetch(&self, image: &ImageRef, offset: u64) -> Result<FetchStream, Fault> {
+        tokio::task::yield_now().await;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.fetches.push((image.digest.clone(), offset));
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        let left = image.file_size.saturating_sub(offset);
+        let (left, broken) = match state.cut_after.take() {
+            Some(cut) if cut < left => (cut, true),
+            _ => (left, false),
+        };
+        Ok(Box::new(Zeros { left, broken }))
+    }
+}
+
+struct Zeros {
+    left: u64,
+    broken: bool,
+}
+
+impl tokio::io::AsyncRead for Zeros {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        if this.left == 0 && this.broken {
+            return std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()));
+        }
+        let count = usize::try_from(this.left).unwrap_or(usize::MAX).min(buf.remaining());
+        buf.initialize_unfilled_to(count).fill(0);
+        buf.advance(count);
+        this.left -= count as u64;
+        std::task::Poll::Ready(Ok(()))
+    }
+}
