@@ -1,0 +1,335 @@
+//! Measures the real binaries: the API on loopback with 10,000 VMs, then VMs on a real host. Prints JSON lines.
+
+use anyhow::{Context as _, Result};
+use holm_e2e::load::{Http, Times, flood};
+use holm_e2e::programs::binary;
+use holm_e2e::{Cloud, Lab, until};
+use serde_json::json;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const API: &str = "127.0.0.1:26160";
+const VMS: u64 = 10_000;
+
+fn row(name: &str, value: f64, unit: &str, goal: &str) {
+    println!("{}", json!({"name": name, "value": value, "unit": unit, "goal": goal}));
+}
+
+fn main() -> Result<()> {
+    sizes()?;
+    api()?;
+    hosts()
+}
+
+fn sizes() -> Result<()> {
+    for name in ["holmd", "holm"] {
+        row(&format!("size of the binary {name}"), megabytes(fs::metadata(binary(name)?)?.len()), "MB", "under 40");
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Resident memory of a process, MB.
+fn resident(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(megabytes(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024))
+}
+
+/// CPU time a process has used, seconds.
+fn cpu(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().context("no command")?.split_whitespace().collect();
+    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
+}
+
+struct Server(Child);
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn api() -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("hb").tempdir_in("/tmp")?;
+    let config = dir.path().join("front.toml");
+    let data = dir.path().join("front");
+    fs::write(
+        &config,
+        format!(
+            "[front]\ndata_dir = \"{}\"\nlisten = \"{API}\"\nlink_listen = \"127.0.0.1:26170\"\n[log]\nlevel = \"warn\"\n",
+            data.display()
+        ),
+    )?;
+    let start = || -> Result<(Server, f64)> {
+        let begun = Instant::now();
+        let child =
+            Command::new(binary("holmd")?).arg("front").arg("--config").arg(&config).stdin(Stdio::null()).spawn()?;
+        let server = Server(child);
+        until("the API", Duration::from_secs(20), || {
+            Ok(Http::connect(API, "")?.call("GET", "/readyz", "")?.0.eq(&200).then_some(()))
+        })?;
+        Ok((server, begun.elapsed().as_secs_f64()))
+    };
+    let (server, _) = start()?;
+    let credentials = fs::read_to_string(data.join("admin-credentials"))?;
+    let (user, password) = credentials.trim().split_once(':').context("no colon in the credentials")?;
+    let session = Http::connect(API, "")?.json(
+        "POST",
+        "/api/v1/sessions",
+        &json!({"user": user, "password": password}).to_string(),
+    )?;
+    let token = session["token"].as_str().context("no token")?.to_owned();
+    row("resident memory of an empty front-end", resident(server.0.id())?, "MB", "");
+
+    // A kernel of a few bytes is enough for VMs that wait for a host.
+    let mut http = Http::connect(API, &token)?;
+    let image =
+        http.json("POST", "/api/v1/images", r#"{"name":"kernel","kind":"kernel","url":"http://127.0.0.1:9/none"}"#)?;
+    let kernel = image["id"].as_u64().or_else(|| image["image"]["id"].as_u64()).context("no image id")?;
+    let begun = Instant::now();
+    std::thread::scope(|scope| -> Result<()> {
+        let threads: Vec<_> = (0..16)
+            .map(|n| {
+                let token = &token;
+                scope.spawn(move || -> Result<()> {
+                    let mut http = Http::connect(API, token)?;
+                    for i in (n..VMS).step_by(16) {
+                        let body = json!({"name": format!("vm-{i}"), "kernel": kernel.to_string(), "cpu": 0.1, "memory_mib": 64, "disks": [{"size_mib": 100}]});
+                        http.json("POST", "/api/v1/vms", &body.to_string())?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+        }
+        Ok(())
+    })?;
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    row("POST VM, durable, 16 connections", VMS as f64 / begun.elapsed().as_secs_f64(), "/s", "");
+    until("the front-end to come to rest", Duration::from_secs(60), || {
+        let before = cpu(server.0.id())?;
+        std::thread::sleep(Duration::from_millis(500));
+        Ok((cpu(server.0.id())? - before < 0.02).then_some(()))
+    })?;
+    row("resident memory with 10,000 VMs", resident(server.0.id())?, "MB", "under 100");
+
+    for connections in [8, 64] {
+        let (rate, times) = flood(connections, 4.0, |n| {
+            let mut http = Http::connect(API, &token)?;
+            let n = n as u64;
+            Ok(Box::new(move |round| {
+                let id = (n * 7919 + round * 31) % VMS;
+                anyhow::ensure!(http.call("GET", &format!("/api/v1/vms/{id}"), "")?.0 == 200, "GET failed");
+                Ok(())
+            }))
+        })?;
+        row(&format!("GET one VM, {connections} connections"), rate, "/s", "over 20,000");
+        row(&format!("GET one VM, {connections} connections, p99"), times.quantile_ms(0.99), "ms", "");
+    }
+    let mut times = vec![];
+    for _ in 0..10 {
+        let mut cursor = String::new();
+        let mut seen = 0;
+        loop {
+            let before = Instant::now();
+            let page = http.call("GET", &format!("/api/v1/vms?limit=500{cursor}"), "")?.1.to_vec();
+            times.push(before.elapsed());
+            let page: serde_json::Value = serde_json::from_slice(&page)?;
+            seen += page["items"].as_array().context("no items")?.len();
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        anyhow::ensure!(seen as u64 == VMS, "paging gave {seen} VMs");
+    }
+    row("list of 10,000 VMs, page of 500, p99", Times::new(times).quantile_ms(0.99), "ms", "under 15");
+    drop(server);
+    let (_server, seconds) = start()?;
+    row("start to ready with 10,000 VMs", seconds, "s", "");
+
+    import(&token, dir.path())
+}
+
+fn import(token: &str, dir: &std::path::Path) -> Result<()> {
+    let file = dir.join("big.raw");
+    // Incompressible and without holes: what a real disk looks like to a copy.
+    anyhow::ensure!(
+        Command::new("sh").arg("-c").arg(format!("head -c 1G /dev/urandom > {}", file.display())).status()?.success(),
+        "cannot write the test file"
+    );
+    let mut ratios = vec![];
+    let mut rates = vec![];
+    for round in 0..3 {
+        let copy = dir.join("copy.raw");
+        let before = Instant::now();
+        fs::copy(&file, &copy)?;
+        let plain = before.elapsed();
+        fs::remove_file(&copy)?;
+        let before = Instant::now();
+        let done = Command::new(binary("holm")?)
+            .args(["image", "import"])
+            .arg(&file)
+            .args(["--name", &format!("big{round}")])
+            .env("HOLM_URL", format!("http://{API}"))
+            .env("HOLM_TOKEN", token)
+            .env("HOME", dir)
+            .output()?;
+        anyhow::ensure!(done.status.success(), "import: {}", String::from_utf8_lossy(&done.stderr));
+        ratios.push(plain.as_secs_f64() / before.elapsed().as_secs_f64() * 100.0);
+        rates.push(megabytes(1 << 30) / before.elapsed().as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    rates.sort_by(f64::total_cmp);
+    row("image import of 1 GiB through CLI and API, speed", rates[1], "MB/s", "");
+    row("image import of 1 GiB, share of the speed of a copy", ratios[1], "%", "over 60");
+    Ok(())
+}
+
+fn hosts() -> Result<()> {
+    let mut cloud = Cloud::with_hosts(1)?;
+    cloud.import_guest()?;
+    let netns = cloud.lab.host(1);
+    // The first VM brings the images into the host's cache.
+    cloud.quick_vm("warm", &[])?;
+    cloud.page(1, "warm", "")?;
+    cloud.ok(&["vm", "delete", "warm", "--yes"])?;
+
+    let token = fs::read_to_string(cloud.path("cli/holm/config.toml"))?;
+    let token = token
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("token = "))
+        .context("no token in the settings")?
+        .trim_matches('"')
+        .to_owned();
+    let switch = cloud.lab.switch();
+
+    // From the request to the moment QEMU is reported running.
+    let (mut total, mut argv) = (vec![], vec![]);
+    for i in 0..20 {
+        let body = json!({"name": format!("quick-{i}"), "kernel": "kernel", "initrd": "initrd", "cpu": 0.1, "memory_mib": 128});
+        let token = token.clone();
+        let took = Lab::inside(&switch, move || -> Result<Duration> {
+            let mut http = Http::connect("127.0.0.1:2616", &token)?;
+            let before = Instant::now();
+            let made = http.json("POST", "/api/v1/vms", &body.to_string())?;
+            let id = made["vm"]["id"].as_u64().context("no id")?;
+            loop {
+                if http.json("GET", &format!("/api/v1/vms/{id}"), "")?["state"] == "running" {
+                    return Ok(before.elapsed());
+                }
+                anyhow::ensure!(before.elapsed() < Duration::from_secs(30), "VM {id} does not run");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        })?;
+        total.push(took);
+        if i == 19 {
+            cloud.page(1, "quick-19", "")?;
+            let (pid, _) = cloud.guests(1)?.pop().context("no guest")?;
+            argv = fs::read(format!("/proc/{pid}/cmdline"))?
+                .split(|b| *b == 0)
+                .map(|a| String::from_utf8_lossy(a).into_owned())
+                .collect();
+            argv.pop();
+        } else {
+            cloud.ok(&["vm", "delete", &format!("quick-{i}"), "--yes"])?;
+        }
+    }
+    let address = cloud.address("quick-19")?;
+    cloud.ok(&["vm", "poweroff", "quick-19"])?;
+
+    // The same QEMU by hand: until it answers on its control socket, and until its web page answers.
+    let socket =
+        argv.iter().find_map(|a| a.split("path=").nth(1).filter(|_| a.contains("qmp"))).context("no QMP socket")?;
+    let socket = socket.split(',').next().unwrap_or(socket).to_owned();
+    let url = format!("http://{address}/");
+    let (mut own, mut hand, mut ours) = (vec![], vec![], vec![]);
+    for _ in 0..5 {
+        let before = Instant::now();
+        let mut qemu = Server(
+            Lab::command(&netns, &argv[0]).args(&argv[1..]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?,
+        );
+        until("QEMU's control socket", Duration::from_secs(20), || {
+            Ok(std::os::unix::net::UnixStream::connect(&socket).ok())
+        })?;
+        own.push(before.elapsed());
+        // A guest started with stopped CPUs is let go as Holm does it.
+        go(&socket)?;
+        until("the page", Duration::from_secs(60), || Ok(get(&netns, &address).ok()))?;
+        hand.push(before.elapsed());
+        let _ = qemu.0.kill();
+        let _ = qemu.0.wait();
+        let before = Instant::now();
+        cloud.ok(&["vm", "start", "quick-19", "--no-wait"])?;
+        until(&url, Duration::from_secs(60), || Ok(get(&netns, &address).ok()))?;
+        ours.push(before.elapsed());
+        cloud.ok(&["vm", "poweroff", "quick-19"])?;
+    }
+    let (total, own) = (Times::new(total), Times::new(own));
+    row("create request to running, p50", total.quantile_ms(0.5), "ms", "");
+    row("QEMU's own start by hand, p50", own.quantile_ms(0.5), "ms", "");
+    row(
+        "create request to running beyond QEMU's own start, p50",
+        total.quantile_ms(0.5) - own.quantile_ms(0.5),
+        "ms",
+        "under 60",
+    );
+    row(
+        "create request to running beyond QEMU's own start, p99",
+        total.quantile_ms(0.99) - own.quantile_ms(0.5),
+        "ms",
+        "under 150",
+    );
+    let (hand, ours) = (Times::new(hand).quantile_ms(0.5), Times::new(ours).quantile_ms(0.5));
+    row("start to web page by hand, median", hand, "ms", "");
+    row("start to web page through Holm, median", ours, "ms", "");
+    row("start to web page, Holm / by hand", ours / hand, "x", "at most 1.10");
+
+    // At rest.
+    let pids = [cloud.front_pid().context("front")?, cloud.agent_pid(1).context("agent")?];
+    let before: f64 = pids.iter().map(|p| cpu(*p)).sum::<Result<f64>>()?;
+    std::thread::sleep(Duration::from_secs(20));
+    let used = pids.iter().map(|p| cpu(*p)).sum::<Result<f64>>()? - before;
+    row("front-end and agent at rest, CPU", used / 20.0 * 100.0, "% of a core", "under 1");
+    row(
+        "front-end and agent at rest, resident",
+        pids.iter().map(|p| resident(*p)).sum::<Result<f64>>()?,
+        "MB",
+        "under 60",
+    );
+    cloud.kill_agent(1);
+    Ok(())
+}
+
+/// One request to the guest's web page from its host.
+fn get(netns: &str, address: &str) -> Result<()> {
+    let address = format!("{address}:80");
+    Lab::inside(netns, move || {
+        let stream = std::net::TcpStream::connect_timeout(&address.parse()?, Duration::from_millis(200))?;
+        drop(stream);
+        anyhow::ensure!(Http::connect(&address, "")?.call("GET", "/", "").is_ok(), "no page");
+        Ok(())
+    })
+}
+
+/// Lets the CPUs of a QEMU go over its control socket.
+fn go(socket: &str) -> Result<()> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    lines.next().context("no greeting")??;
+    for command in ["qmp_capabilities", "cont"] {
+        writeln!(stream, "{{\"execute\":\"{command}\"}}")?;
+        lines.next().context("no answer")??;
+    }
+    Ok(())
+}
