@@ -1,0 +1,501 @@
+//! Which host a VM fits on, and which of those is best.
+//!
+//! A [`Board`] is a scratch copy of what every host offers and has booked. One board serves many decisions of one
+//! pass: [`Board::book`] writes each placement on it, so that ten thousand VMs need one look at the hosts. A board is
+//! never the truth: whoever commits a placement asks [`still_fits`] against the newest picture in the same transaction.
+
+use holm_model::clusters::PlacementPolicy;
+use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
+use holm_model::images::ImageContent;
+use holm_model::units::show_mib;
+use holm_model::vms::{Firmware, Vm, VmSpec};
+use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, World};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+pub use crate::leases::{LeaseTrouble, lease, leases};
+
+/// The host a VM should go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The host.
+    pub host: HostId,
+    /// How good it is; more is better, comparable within one decision only.
+    pub score: i64,
+    /// Why this one, one sentence.
+    pub why: String,
+}
+
+/// Why a VM cannot go to one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub name: Name,
+    /// Everything that stands in the way, in words.
+    pub why: String,
+    /// Whether it may pass by itself: the host is only full or out of touch.
+    pub passing: bool,
+}
+
+/// What one host is to one VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostVerdict {
+    /// The host.
+    pub host: HostId,
+    /// Its name.
+    pub name: Name,
+    /// Whether the VM fits.
+    pub fits: bool,
+    /// In words: what would be left, or what stands in the way.
+    pub why: String,
+    /// How good it is where it fits; more is better.
+    pub score: Option<i64>,
+}
+
+/// What a VM needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wants {
+    cpu: u64,
+    memory_mib: u64,
+    disk_mib: u64,
+}
+
+/// What a host has of the three things that are booked, or how much of them is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amounts {
+    cpu: u64,
+    memory_mib: u64,
+    disk_mib: u64,
+}
+
+/// One host as placement sees it.
+#[derive(Clone, Debug)]
+struct Room {
+    host: HostId,
+    name: Name,
+    cluster: ClusterId,
+    policy: PlacementPolicy,
+    phase: HostPhase,
+    connected: bool,
+    schedulable: Schedulable,
+    uefi: bool,
+    arch: bool,
+    accelerator: Option<Accelerator>,
+    capacity: Amounts,
+    booked: Amounts,
+    vms: u32,
+}
+
+/// One thing that stands in the way. Kept as data: most are counted and thrown away, few are ever read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    Joining,
+    Lost,
+    Draining,
+    Disabled,
+    OtherHost(HostId),
+    OtherCluster(ClusterId),
+    NoArchitecture,
+    NoAccelerator,
+    NoUefi,
+    Cpu,
+    Memory,
+    Disk,
+}
+
+impl Room {
+    fn of(host: &Host, world: &dyn World) -> Self {
+        let facts = host.status.facts.as_ref();
+        let booked = world.booked(host.id);
+        Self {
+            host: host.id,
+            name: host.meta.name.clone(),
+            cluster: host.cluster,
+            policy: world.cluster(host.cluster).map(|c| c.spec.policy).unwrap_or_default(),
+            phase: host.phase,
+            connected: host.status.connected,
+            schedulable: host.spec.schedulable,
+            uefi: facts.is_some_and(|f| f.uefi),
+            arch: facts.is_some_and(|f| !f.arch.is_empty()),
+            accelerator: facts.and_then(|f| f.accelerators.first().copied()),
+            capacity: Amounts {
+                cpu: host.cpu_capacity().0.into(),
+                memory_mib: host.memory_capacity_mib(),
+                disk_mib: host.disk_capacity_mib(),
+            },
+            booked: Amounts { cpu: booked.cpu.0.into(), memory_mib: booked.memory_mib, disk_mib: booked.disk_mib },
+            vms: booked.vms,
+        }
+    }
+
+    /// Calls `each` with everything that stands in the way, the most telling first.
+    fn obstacles(&self, spec: &VmSpec, wants: &Wants, mut each: impl FnMut(Obstacle)) {
+        if let Some(wanted) = spec.placement.host.filter(|h| *h != self.host) {
+            each(Obstacle::OtherHost(wanted));
+        }
+        if let Some(wanted) = spec.placement.cluster.filter(|c| *c != self.cluster) {
+            each(Obstacle::OtherCluster(wanted));
+        }
+        match self.phase {
+            HostPhase::Ready => {}
+            HostPhase::Joining => each(Obstacle::Joining),
+            HostPhase::Lost => each(Obstacle::Lost),
+        }
+        match self.schedulable {
+            Schedulable::Enabled => {}
+            Schedulable::Draining => each(Obstacle::Draining),
+            Schedulable::Disabled => each(Obstacle::Disabled),
+        }
+        if self.phase == HostPhase::Joining {
+            return;
+        }
+        if !self.arch {
+            each(Obstacle::NoArchitecture);
+        }
+        if self.accelerator.is_none() {
+            each(Obstacle::NoAccelerator);
+        }
+        if spec.firmware == Firmware::Uefi && !self.uefi {
+            each(Obstacle::NoUefi);
+        }
+        if self.booked.cpu.saturating_add(wants.cpu) > self.capacity.cpu {
+            each(Obstacle::Cpu);
+        }
+        if self.booked.memory_mib.saturating_add(wants.memory_mib) > self.capacity.memory_mib {
+            each(Obstacle::Memory);
+        }
+        if self.booked.disk_mib.saturating_add(wants.disk_mib) > self.capacity.disk_mib {
+            each(Obstacle::Disk);
+        }
+    }
+
+    fn fits(&self, spec: &VmSpec, wants: &Wants) -> bool {
+        let mut fits = true;
+        self.obstacles(spec, wants, |_| fits = false);
+        fits
+    }
+
+    /// The refusal with every obstacle in words; `None` when the VM fits.
+    fn refusal(&self, spec: &VmSpec, wants: &Wants) -> Option<Refusal> {
+        let mut why = String::new();
+        let mut passing = true;
+        self.obstacles(spec, wants, |obstacle| {
+            if !why.is_empty() {
+                why.push_str("; ");
+            }
+            self.say(&mut why, obstacle, wants);
+            passing &= match obstacle {
+                Obstacle::Joining | Obstacle::Lost => true,
+                Obstacle::Cpu => wants.cpu <= self.capacity.cpu,
+                Obstacle::Memory => wants.memory_mib <= self.capacity.memory_mib,
+                Obstacle::Disk => wants.disk_mib <= self.capacity.disk_mib,
+                _ => false,
+            };
+        });
+        (!why.is_empty()).then(|| Refusal { host: self.host, name: self.name.clone(), why, passing })
+    }
+
+    fn say(&self, out: &mut String, obstacle: Obstacle, wants: &Wants) {
+        let free = |capacity: u64, booked: u64| capacity.saturating_sub(booked);
+        let cores = |share: u64| CpuShare(u32::try_from(share).unwrap_or(u32::MAX));
+        // Writing to a String cannot fail.
+        let _ = match obstacle {
+            Obstacle::Joining => write!(out, "has not reported yet"),
+            Obstacle::Lost => write!(out, "is out of touch"),
+            Obstacle::Draining => write!(out, "is draining and takes no new VMs"),
+            Obstacle::Disabled => write!(out, "is disabled and takes no new VMs"),
+            Obstacle::OtherHost(wanted) => write!(out, "the VM is to run on host {wanted} only"),
+            Obstacle::OtherCluster(wanted) => {
+                write!(out, "is in cluster {}, the VM is to run in cluster {wanted} only", self.cluster)
+            }
+            Obstacle::NoArchitecture => write!(out, "has not said what its processor is"),
+            Obstacle::NoAccelerator => {
+                write!(out, "has nothing that runs guests (neither KVM nor QEMU was seen to work)")
+            }
+            Obstacle::NoUefi => write!(out, "has no UEFI firmware installed"),
+            Obstacle::Cpu => write!(
+                out,
+                "needs {} cores, {} free of {}",
+                cores(wants.cpu),
+                cores(free(self.capacity.cpu, self.booked.cpu)),
+                cores(self.capacity.cpu)
+            ),
+            Obstacle::Memory => write!(
+                out,
+                "needs {} MiB of memory, {} MiB free of {}",
+                wants.memory_mib,
+                free(self.capacity.memory_mib, self.booked.memory_mib),
+                self.capacity.memory_mib
+            ),
+            Obstacle::Disk => write!(
+                out,
+                "needs {} MiB of disk, {} MiB free of {}",
+                wants.disk_mib,
+                free(self.capacity.disk_mib, self.booked.disk_mib),
+                self.capacity.disk_mib
+            ),
+        };
+    }
+
+    /// What would be left of the scarcer of CPU and memory, in thousandths of the host. Disk does not count: overlays
+    /// start almost empty, so a full book of disks says little about how busy a host is.
+    fn left(&self, wants: &Wants) -> (i64, i64) {
+        let part = |capacity: u64, used: u64| -> i64 {
+            if capacity == 0 {
+                return 0;
+            }
+            let left = u128::from(capacity.saturating_sub(used)) * 1000 / u128::from(capacity);
+            i64::try_from(left).unwrap_or(1000)
+        };
+        (
+            part(self.capacity.cpu, self.booked.cpu + wants.cpu),
+            part(self.capacity.memory_mib, self.booked.memory_mib + wants.memory_mib),
+        )
+    }
+
+    /// Hardware virtualization outweighs room: a guest is about ten times slower without it.
+    fn score(&self, wants: &Wants, policy: PlacementPolicy) -> i64 {
+        let (cpu, memory) = self.left(wants);
+        let room = match policy {
+            PlacementPolicy::Spread => cpu.min(memory),
+            PlacementPolicy::Pack => 1000 - cpu.min(memory),
+        };
+        let kvm = if self.accelerator == Some(Accelerator::Kvm) { 10_000 } else { 0 };
+        let company = match policy {
+            PlacementPolicy::Spread => -i64::from(self.vms.min(9_999)),
+            PlacementPolicy::Pack => i64::from(self.vms.min(9_999)),
+        };
+        (room + kvm) * 10_000 + company
+    }
+}
+
+/// What keeps a host that refused a VM behind every other that fits.
+const LEFT_BEFORE: i64 = 1_000_000_000;
+
+/// What is known of a pool.
+#[derive(Clone, Copy, Debug)]
+enum Cursor {
+    /// The search may go on here. Only a hint: it changes which free address is found, not whether one is.
+    At(u32),
+    /// Nothing was free when it was searched. Stays so for the board's life, which is one pass over the objects: else
+    /// every one of many waiting VMs would search the whole pool again.
+    Exhausted,
+}
+
+/// A scratch copy of what hosts offer and have booked, and of where address pools were last found free.
+#[derive(Debug)]
+pub struct Board {
+    rooms: Vec<Room>,
+    /// Where to go on looking in a network's IPv4 pool. Behind a lock so that a board can be shared while it is read.
+    cursors: Mutex<BTreeMap<NetworkId, Cursor>>,
+}
+
+impl Board {
+    /// Looks at every host once.
+    #[must_use]
+    pub fn new(world: &dyn World) -> Self {
+        Self { rooms: world.hosts().map(|host| Room::of(host, world)).collect(), cursors: Mutex::default() }
+    }
+
+    /// The best host for the VM.
+    ///
+    /// # Errors
+    /// One refusal per host, by id, when it fits nowhere.
+    pub fn place(&self, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
+        let wants = Wants::of(&vm.spec, world);
+        let mut best: Option<(i64, &Room)> = None;
+        let mut fitting = 0_usize;
+        for room in &self.rooms {
+            if !room.fits(&vm.spec, &wants) {
+                continue;
+            }
+            fitting += 1;
+            let score = self.score(room, vm, &wants);
+            if best.is_none_or(|(top, _)| score > top) {
+                best = Some((score, room));
+            }
+        }
+        match best {
+            Some((score, room)) => Ok(Placement {
+                host: room.host,
+                score,
+                why: choice(room, &wants, policy(room, vm), fitting, vm.spec.placement.host.is_some()),
+            }),
+            None => Err(self.rooms.iter().filter_map(|room| room.refusal(&vm.spec, &wants)).collect()),
+        }
+    }
+
+    /// Writes a placement on the board.
+    pub fn book(&mut self, host: HostId, spec: &VmSpec) {
+        // Rooms come from the world's hosts, which are ordered by id.
+        if let Ok(at) = self.rooms.binary_search_by_key(&host, |room| room.host) {
+            let room = &mut self.rooms[at];
+            room.booked.cpu = room.booked.cpu.saturating_add(spec.cpu.0.into());
+            room.booked.memory_mib = room.booked.memory_mib.saturating_add(spec.memory_mib);
+            room.booked.disk_mib = room.booked.disk_mib.saturating_add(spec.disk_mib());
+            room.vms = room.vms.saturating_add(1);
+        }
+    }
+
+    /// What every host is to the VM, by id. For the host the VM is on already, its own booking does not count against
+    /// it.
+    #[must_use]
+    pub fn verdicts(&self, vm: &Vm, world: &dyn World) -> Vec<HostVerdict> {
+        let wants = Wants::of(&vm.spec, world);
+        let own = Wants::booked(&vm.spec);
+        self.rooms
+            .iter()
+            .map(|room| {
+                let mut room = room.clone();
+                let here = vm.phase.host() == Some(room.host);
+                if here {
+                    room.booked.cpu = room.booked.cpu.saturating_sub(own.cpu);
+                    room.booked.memory_mib = room.booked.memory_mib.saturating_sub(own.memory_mib);
+                    room.booked.disk_mib = room.booked.disk_mib.saturating_sub(own.disk_mib);
+                }
+                match room.refusal(&vm.spec, &wants) {
+                    Some(refusal) => {
+                        HostVerdict { host: room.host, name: refusal.name, fits: false, why: refusal.why, score: None }
+                    }
+                    None => {
+                        let (cpu, memory) = room.left(&wants);
+                        let mut why =
+                            format!("fits; {} % of CPU and {} % of memory would be left", cpu / 10, memory / 10);
+                        if here {
+                            why.push_str("; it is there");
+                        } else if refused_by(vm, room.host) {
+                            why.push_str("; it could not run the VM before");
+                        }
+                        if !room.connected {
+                            why.push_str("; its link is closed at the moment");
+                        }
+                        let score = Some(self.score(&room, vm, &wants));
+                        HostVerdict { host: room.host, name: room.name.clone(), fits: true, why, score }
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn score(&self, room: &Room, vm: &Vm, wants: &Wants) -> i64 {
+        let score = room.score(wants, policy(room, vm));
+        if refused_by(vm, room.host) { score - LEFT_BEFORE } else { score }
+    }
+
+    /// Where to begin to look for a free address in a network's pool of `size` addresses; `None` when it was searched
+    /// in vain already.
+    pub(crate) fn cursor(&self, network: NetworkId, size: u32, fallback: u32) -> Option<u32> {
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        match cursors.get(&network) {
+            Some(Cursor::Exhausted) => None,
+            Some(Cursor::At(at)) => Some(at % size.max(1)),
+            None => Some(fallback % size.max(1)),
+        }
+    }
+
+    /// Remembers where the next look may begin; `None` when nothing was found.
+    pub(crate) fn move_cursor(&self, network: NetworkId, to: Option<u32>) {
+        let cursor = to.map_or(Cursor::Exhausted, Cursor::At);
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(network, cursor);
+    }
+}
+
+impl Wants {
+    /// What the VM needs once its disks have the size of their images.
+    fn of(spec: &VmSpec, world: &dyn World) -> Self {
+        Self {
+            disk_mib: spec
+                .disks
+                .iter()
+                .map(|disk| disk.size_mib.max(image_mib(disk.image, world)))
+                .fold(0, u64::saturating_add),
+            ..Self::booked(spec)
+        }
+    }
+
+    /// What the spec books as it is.
+    fn booked(spec: &VmSpec) -> Self {
+        Self { cpu: spec.cpu.0.into(), memory_mib: spec.memory_mib, disk_mib: spec.disk_mib() }
+    }
+}
+
+/// The size of an image in the guest, MiB; 0 while it is not known.
+pub(crate) fn image_mib(image: Option<holm_model::ImageId>, world: &dyn World) -> u64 {
+    image.and_then(|id| world.image(id)).and_then(|image| image.content.as_ref()).map_or(0, ImageContent::virtual_mib)
+}
+
+fn policy(room: &Room, vm: &Vm) -> PlacementPolicy {
+    vm.spec.placement.policy.unwrap_or(room.policy)
+}
+
+/// Whether the VM was on the host before and had to leave because the host could not run it.
+pub(crate) fn refused_by(vm: &Vm, host: HostId) -> bool {
+    crate::vm::refusals(vm) > 0 && vm.history.iter().any(|stay| stay.host == host && stay.until.is_some())
+}
+
+fn choice(room: &Room, wants: &Wants, policy: PlacementPolicy, fitting: usize, pinned: bool) -> String {
+    let (cpu, memory) = room.left(wants);
+    let left = format!("{} % of its CPU and {} % of its memory are left", cpu / 10, memory / 10);
+    let name = &room.name;
+    if pinned {
+        return format!("Placed on host {name} as asked; {left}.");
+    }
+    if fitting == 1 {
+        return format!("Placed on host {name}, the only one it fits on; {left}.");
+    }
+    let by = match policy {
+        PlacementPolicy::Spread => "has most room left (policy spread)",
+        PlacementPolicy::Pack => "is the fullest that still has room (policy pack)",
+    };
+    format!("Placed on host {name}: of {fitting} hosts it fits on, this one {by}; {left}.")
+}
+
+/// Whether the VM fits on the host in this very picture, asked again in the transaction that places it.
+///
+/// # Errors
+/// What stands in the way, in words.
+pub fn still_fits(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String> {
+    let Some(row) = world.host(host) else {
+        return Err(format!("host {host} does not exist any more"));
+    };
+    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world)) {
+        Some(refusal) => Err(format!("host {}: {}", refusal.name, refusal.why)),
+        None => Ok(()),
+    }
+}
+
+/// All refusals as one sentence for people: hosts with the same reason together, the first `most` reasons.
+#[must_use]
+pub fn summary(vm: &Vm, refusals: &[Refusal], most: usize) -> String {
+    if refusals.is_empty() {
+        return "There is no host yet. Make one join with: holm host join-token".into();
+    }
+    // For a pinned VM the other hosts have nothing to say.
+    let telling: Vec<&Refusal> = match vm.spec.placement.host {
+        Some(host) => refusals.iter().filter(|r| r.host == host).collect(),
+        None => refusals.iter().collect(),
+    };
+    if let (Some(host), true) = (vm.spec.placement.host, telling.is_empty()) {
+        return format!("It is to run on host {host}, which does not exist.");
+    }
+    let needs = format!(
+        "It needs {} cores, {} of memory and {} of disk",
+        vm.spec.cpu,
+        show_mib(vm.spec.memory_mib),
+        show_mib(vm.spec.disk_mib())
+    );
+    let mut text = match telling.len() {
+        1 => format!("{needs} and does not fit on the one host in question."),
+        n => format!("{needs} and fits on none of {n} hosts."),
+    };
+    for refusal in telling.iter().take(most) {
+        let _ = write!(text, " host {}: {}.", refusal.name, refusal.why);
+    }
+    if telling.len() > most {
+        let _ = write!(text, " And {} more.", telling.len() - most);
+    }
+    text
+}

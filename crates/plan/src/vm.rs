@@ -1,0 +1,421 @@
+//! What comes next with a VM.
+//!
+//! ```text
+//!             Place (images there, host fits, addresses free)
+//!   Pending ──────────────────────────────────────────────────> On(host)
+//!    ▲   │                                                       │    │
+//!    │   │          Leave (never started there, not pinned, and  │    │
+//!    │   │          the host refuses it or is being drained)     │    │
+//!    │   │                       ┌───────────────────────────────┘    │
+//!    │   │                       ▼                                    │
+//!    │   │  Return (host     Leaving(host)                            │
+//!    └───┼── confirmed ──────────┘ │                                  │
+//!        │   absence)              │ delete (a user)                  │ delete (a user)
+//!        │ delete (a user)         ▼                                  ▼
+//!        │                      Removing(host) <──────────────────────┘
+//!        ▼                         │
+//!   Removing(nowhere) ── Forget ───┴── Forget (host confirmed absence) ──> row gone
+//! ```
+//!
+//! A host that was deleted confirms nothing any more; leaving or being removed from it is then done at once.
+//!
+//! **What keeps a VM from running twice.** Only `Pending` leads to a host, only `Leaving` leads back to `Pending`, and
+//! only on the host's word that nothing is left. That word counts only when it was given under a plan newer than the
+//! order to leave ([`absence_counts`]): a late word about an earlier stay would otherwise let a VM go that is there.
+
+use crate::Verdict;
+use crate::leases::LeaseTrouble;
+use crate::placement::{self, Board, Refusal};
+use holm_model::hosts::{Host, HostPhase, Schedulable};
+use holm_model::images::ImagePhase;
+use holm_model::vms::{NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus};
+use holm_model::{HostId, Timestamp, Trouble, TroubleClass, VmId, World};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A step of a VM's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `Pending` -> `On`: book the host and lend the addresses.
+    Place {
+        /// Where it goes.
+        host: HostId,
+        /// The addresses of its network cards.
+        leases: Vec<NicLease>,
+        /// Disks that grow to their image's size before anything is booked: number and MiB.
+        disk_sizes: Vec<(u32, u64)>,
+        /// Why there, one sentence.
+        why: String,
+    },
+    /// `On` -> `Leaving`.
+    Leave {
+        /// Why, one sentence.
+        why: String,
+        /// Whether the host refused it, so that it should rather not go there again soon.
+        refused: bool,
+    },
+    /// `Leaving` -> `Pending`.
+    Return {
+        /// Why, one sentence.
+        why: String,
+    },
+    /// `Removing` -> the row is deleted.
+    Forget,
+}
+
+/// How long a VM stays away from a host that could not run it; doubles with every further refusal, up to
+/// [`LONGEST_REST`].
+pub const FIRST_REST: Duration = Duration::from_secs(30);
+/// See [`FIRST_REST`].
+pub const LONGEST_REST: Duration = Duration::from_secs(3600);
+/// How many stays [`Vm::history`] keeps.
+const HISTORY: usize = 16;
+/// How many hosts a sentence lists before it says how many more there are.
+const HOSTS_IN_A_SENTENCE: usize = 5;
+
+/// What comes next with the VM in this picture.
+#[must_use]
+pub fn next(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
+    match vm.phase {
+        VmPhase::Pending => pending(vm, world, board, now),
+        VmPhase::On(host) => match world.host(host) {
+            Some(row) => on(vm, row, now),
+            None => stuck(
+                vm,
+                now,
+                format!("Its host {host} was deleted; its disks were there. Delete the VM."),
+                TroubleClass::Permanent,
+            ),
+        },
+        VmPhase::Leaving(host) => match gone_from(vm, host, world) {
+            Ok(why) => Verdict::Do(Step::Return { why }),
+            Err(why) => Verdict::wait(why),
+        },
+        VmPhase::Removing(None) => Verdict::Do(Step::Forget),
+        VmPhase::Removing(Some(host)) => match gone_from(vm, host, world) {
+            Ok(_) => Verdict::Do(Step::Forget),
+            Err(why) => Verdict::wait(why),
+        },
+    }
+}
+
+/// Why nothing of the VM is left on the host, or what is waited for.
+fn gone_from(vm: &Vm, host: HostId, world: &dyn World) -> Result<String, String> {
+    let Some(row) = world.host(host) else {
+        return Ok(format!("Host {host} was deleted."));
+    };
+    let name = &row.meta.name;
+    if vm.status.observed == Observed::Absent {
+        return Ok(format!("Host {name} has nothing of it any more."));
+    }
+    Err(if row.phase == HostPhase::Lost {
+        format!(
+            "Waits for host {name} to remove it; the host has not been heard of since {}. \
+             If it never comes back, delete the host.",
+            row.status.last_seen
+        )
+    } else if !row.status.connected {
+        format!("Waits for host {name} to remove it; the host's link is closed at the moment.")
+    } else {
+        format!("Waits for host {name} to remove it.")
+    })
+}
+
+fn pending(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
+    if let Some(verdict) = images(vm, world, now) {
+        return verdict;
+    }
+    let placement = match board.place(vm, world) {
+        Ok(placement) => placement,
+        Err(refusals) => return nowhere(vm, &refusals, now),
+    };
+    if let Some(until) = rests_until(vm, placement.host).filter(|until| *until > now) {
+        let name = world.host(placement.host).map_or_else(|| placement.host.to_string(), |h| h.meta.name.to_string());
+        let said = vm.trouble.as_ref().map_or("", |t| t.why.as_str());
+        return Verdict::Wait {
+            why: format!("Only hosts that could not run it are left ({said}). Host {name} is tried again at {until}."),
+            until: Some(until),
+        };
+    }
+    let leases = match placement::leases(vm, world, board) {
+        Ok(leases) => leases,
+        Err(LeaseTrouble::Refused { why }) => return stuck(vm, now, why, TroubleClass::Permanent),
+        Err(LeaseTrouble::Exhausted { why }) => return Verdict::wait(why),
+    };
+    let disk_sizes = vm
+        .spec
+        .disks
+        .iter()
+        .filter_map(|disk| {
+            let least = placement::image_mib(disk.image, world);
+            (disk.size_mib < least).then_some((disk.id, least))
+        })
+        .collect();
+    Verdict::Do(Step::Place { host: placement.host, leases, disk_sizes, why: placement.why })
+}
+
+/// What an image that is not ready means; `None` when all are.
+fn images(vm: &Vm, world: &dyn World, now: Timestamp) -> Option<Verdict<Step>> {
+    let mut waiting = None;
+    for id in vm.spec.images() {
+        let permanent = |why: String| Some(stuck(vm, now, why, TroubleClass::Permanent));
+        let Some(image) = world.image(id) else {
+            return permanent(format!("Its image {id} does not exist any more. Delete the VM and create it anew."));
+        };
+        let name = &image.meta.name;
+        match image.phase {
+            ImagePhase::Ready if image.content.is_some() => {}
+            ImagePhase::Ready => {
+                return permanent(format!("Its image {name} has lost its content. Delete the image and import it."));
+            }
+            ImagePhase::Failed => {
+                let why = image.trouble.as_ref().map_or("its import failed", |t| t.why.as_str());
+                return permanent(format!("Its image {name} cannot be used: {why}"));
+            }
+            ImagePhase::Removing => {
+                return permanent(format!("Its image {name} is being deleted. Delete the VM and create it anew."));
+            }
+            // A later image may be beyond help, which is worth more to know than that this one is on its way.
+            ImagePhase::Awaiting => {
+                waiting.get_or_insert_with(|| format!("Waits for image {name}, whose bytes a client has to send."));
+            }
+            ImagePhase::Fetching => {
+                waiting.get_or_insert_with(|| format!("Waits for image {name}, which is being fetched."));
+            }
+        }
+    }
+    waiting.map(Verdict::wait)
+}
+
+/// No host fits: a wait when that may pass by itself, else trouble that somebody has to see to.
+fn nowhere(vm: &Vm, refusals: &[Refusal], now: Timestamp) -> Verdict<Step> {
+    let why = placement::summary(vm, refusals, HOSTS_IN_A_SENTENCE);
+    if refusals.iter().any(|r| r.passing) { Verdict::wait(why) } else { stuck(vm, now, why, TroubleClass::Permanent) }
+}
+
+/// How often hosts have refused the VM since it last was as wanted.
+#[must_use]
+pub fn refusals(vm: &Vm) -> u32 {
+    vm.trouble.as_ref().map_or(0, |t| t.attempts)
+}
+
+/// Until when the VM stays away from the host; `None` when it may go there.
+fn rests_until(vm: &Vm, host: HostId) -> Option<Timestamp> {
+    if !placement::refused_by(vm, host) {
+        return None;
+    }
+    let left = vm.history.iter().rev().find(|stay| stay.host == host).and_then(|stay| stay.until)?;
+    let doublings = refusals(vm).saturating_sub(1).min(16);
+    let rest = FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST);
+    Some(left.plus(rest))
+}
+
+fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
+    let name = &host.meta.name;
+    let status = &vm.status;
+    let pinned = vm.spec.placement.host == Some(host.id);
+    // From its first start its disks are worth keeping: then it stays whatever happens.
+    let may_leave = !status.ever_started && !pinned;
+    let said = status.message.as_deref().unwrap_or("it gave no reason");
+
+    if may_leave && host.spec.schedulable == Schedulable::Draining {
+        return Verdict::Do(Step::Leave {
+            why: format!("Host {name} is draining and the VM never started there."),
+            refused: false,
+        });
+    }
+    if status.refused {
+        return if may_leave {
+            Verdict::Do(Step::Leave { why: format!("Host {name} cannot run it: {said}"), refused: true })
+        } else {
+            stuck(vm, now, format!("Host {name} cannot run it: {said}"), TroubleClass::Permanent)
+        };
+    }
+    if host.phase == HostPhase::Lost {
+        return Verdict::wait(format!(
+            "Host {name} has not been heard of since {}; the VM may be running there.",
+            host.status.last_seen
+        ));
+    }
+    match compare(vm) {
+        Match::Same(what) => Verdict::Settled { why: format!("{what} on host {name}.") },
+        Match::Under(what) if host.status.connected => Verdict::wait(format!("Host {name} {what}{}", tail(vm))),
+        Match::Under(what) => {
+            Verdict::wait(format!("Host {name} {what}, as far as is known: its link is closed at the moment."))
+        }
+        Match::Failing => stuck(vm, now, format!("It does not run on host {name}: {said}"), TroubleClass::Transient),
+    }
+}
+
+fn tail(vm: &Vm) -> String {
+    vm.status.message.as_ref().map_or_else(|| ".".into(), |message| format!(": {message}"))
+}
+
+/// Desire and fact of a VM on a host, side by side.
+enum Match {
+    /// They agree; what it does, without the host.
+    Same(String),
+    /// The host is at it; what it does, without the host.
+    Under(&'static str),
+    /// It should run and does not.
+    Failing,
+}
+
+fn compare(vm: &Vm) -> Match {
+    let status = &vm.status;
+    let known = status.generation >= vm.generation;
+    let since = status.since;
+    let later = if status.restart_needed { "; some changes take effect at its next start" } else { "" };
+    // The guest ended by itself, the host's policy says to leave it so, and nobody has asked for a start since.
+    let ended = status.observed == Observed::Off && status.ever_started && status.boot_seq >= vm.spec.boot_seq;
+    match (vm.spec.power, status.observed) {
+        (Power::On, Observed::Running) if status.boot_seq < vm.spec.boot_seq => Match::Under("is rebooting it"),
+        (Power::On, Observed::Running) if known => Match::Same(format!("It runs since {since}{later}")),
+        (Power::On | Power::Paused, Observed::Off) if ended && known => {
+            Match::Same(format!("The guest ended by itself at {since}; start it to run it again. Its disks are"))
+        }
+        (Power::On | Power::Paused, Observed::Off) => Match::Under("is about to start it"),
+        (Power::Paused, Observed::Paused) if status.boot_seq < vm.spec.boot_seq => Match::Under("is rebooting it"),
+        (Power::Paused, Observed::Paused) if known => Match::Same(format!("It is paused since {since}{later}")),
+        (Power::On | Power::Paused, Observed::Failed) => Match::Failing,
+        (Power::On, Observed::Paused) => Match::Under("is about to let its processors run"),
+        (Power::Paused, Observed::Running) => Match::Under("is about to pause it"),
+        (Power::On | Power::Paused, Observed::Stopping) => Match::Under("is switching it off before it starts it anew"),
+        (Power::Off | Power::OffHard, Observed::Off | Observed::Failed) if known => {
+            Match::Same(format!("It is off since {since}"))
+        }
+        (Power::Off, Observed::Running | Observed::Paused) => Match::Under("is about to press its power button"),
+        (Power::Off, Observed::Stopping) => Match::Under("has pressed its power button and waits for the guest"),
+        (Power::OffHard, Observed::Running | Observed::Paused | Observed::Stopping) => {
+            Match::Under("is cutting its power")
+        }
+        (_, Observed::Preparing) => Match::Under("is making its images, disks and network cards ready"),
+        (_, Observed::Unknown | Observed::Absent) => Match::Under("has been told and has not answered yet"),
+        (_, Observed::Running | Observed::Paused | Observed::Off | Observed::Failed) => {
+            Match::Under("is carrying the latest change out")
+        }
+    }
+}
+
+/// Whether desire and fact of a VM agree, as far as its host's last word goes.
+#[must_use]
+pub fn is_as_wanted(vm: &Vm) -> bool {
+    matches!(vm.phase, VmPhase::On(_)) && !vm.status.refused && matches!(compare(vm), Match::Same(_))
+}
+
+fn stuck(vm: &Vm, now: Timestamp, why: String, class: TroubleClass) -> Verdict<Step> {
+    let since = vm.trouble.as_ref().filter(|t| t.why == why).map_or(now, |t| t.since);
+    Verdict::Stuck(Trouble { class, since, attempts: refusals(vm), why })
+}
+
+/// Carries a step out on the row. `revision` is that of the picture the step was decided in
+/// ([`World::revision`]). [`Step::Forget`] is the row's deletion and changes nothing here.
+pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
+    match step {
+        Step::Place { host, leases, disk_sizes, why } => {
+            for (id, size_mib) in disk_sizes {
+                for disk in vm.spec.disks.iter_mut().filter(|disk| disk.id == *id) {
+                    disk.size_mib = disk.size_mib.max(*size_mib);
+                }
+            }
+            vm.leases.clone_from(leases);
+            vm.status = VmStatus::default();
+            vm.history.push(PlacementRecord { host: *host, from: now, until: None });
+            let surplus = vm.history.len().saturating_sub(HISTORY);
+            vm.history.drain(..surplus);
+            enter(vm, VmPhase::On(*host), revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Leave { why, refused } => {
+            let VmPhase::On(host) = vm.phase else { return };
+            if *refused {
+                vm.trouble = Some(Trouble {
+                    class: TroubleClass::Transient,
+                    since: now,
+                    attempts: refusals(vm).saturating_add(1),
+                    why: why.clone(),
+                });
+            }
+            vm.status = VmStatus::default();
+            enter(vm, VmPhase::Leaving(host), revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Return { why } => {
+            vm.status = VmStatus::default();
+            end_stay(vm, now);
+            enter(vm, VmPhase::Pending, revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Forget => {}
+    }
+}
+
+/// A user deletes the VM: whatever its phase, it is to be removed from where it is and then forgotten. Doing it twice
+/// changes nothing. `revision` is that of the picture the request was decided in ([`World::revision`]).
+pub fn remove(vm: &mut Vm, revision: u64, now: Timestamp) {
+    match vm.phase {
+        VmPhase::Pending => enter(vm, VmPhase::Removing(None), revision, now),
+        VmPhase::On(host) => {
+            if vm.status.observed == Observed::Absent {
+                vm.status.observed = Observed::Unknown;
+            }
+            enter(vm, VmPhase::Removing(Some(host)), revision, now);
+        }
+        // The host has been told to remove it already: its plan does not change, so it will not confirm a newer one.
+        VmPhase::Leaving(host) => enter(vm, VmPhase::Removing(Some(host)), vm.phase_revision, now),
+        VmPhase::Removing(_) => return,
+    }
+    vm.why = "It is being deleted.".into();
+}
+
+/// A user changed the spec: the generation grows, and what stood in the way of the former spec does not count any more.
+pub fn changed(vm: &mut Vm) {
+    vm.generation = vm.generation.saturating_add(1);
+    vm.trouble = None;
+    vm.why = "It was changed just now.".into();
+}
+
+fn enter(vm: &mut Vm, phase: VmPhase, revision: u64, now: Timestamp) {
+    vm.phase = phase;
+    vm.phase_revision = revision;
+    vm.phase_since = now;
+}
+
+fn end_stay(vm: &mut Vm, now: Timestamp) {
+    if let Some(stay) = vm.history.last_mut() {
+        stay.until.get_or_insert(now);
+    }
+}
+
+/// Whether a host's word that nothing of the VM is left counts: the VM is to leave or to be removed from that very
+/// host, and the host says so under a plan (`applied_revision`) that orders it. A word given under an older plan is
+/// about an earlier stay, and the host may yet receive the plan that brought the VM back.
+#[must_use]
+pub fn absence_counts(vm: &Vm, host: HostId, applied_revision: u64) -> bool {
+    let ordered = matches!(vm.phase, VmPhase::Leaving(at) | VmPhase::Removing(Some(at)) if at == host);
+    ordered && applied_revision > vm.phase_revision
+}
+
+/// Writes a verdict's reason and trouble on the row. Returns whether anything changed and is worth a commit.
+pub fn note(vm: &mut Vm, verdict: &Verdict<Step>) -> bool {
+    let trouble = match verdict {
+        Verdict::Do(_) => return false,
+        Verdict::Settled { .. } => None,
+        Verdict::Stuck(trouble) => Some(trouble.clone()),
+        // The memory of refusals lasts until it runs somewhere; anything else that stood in the way does not any more.
+        Verdict::Wait { .. } => vm.trouble.clone().filter(|t| t.attempts > 0),
+    };
+    let why = verdict.why().unwrap_or_default();
+    if vm.why == why && vm.trouble == trouble {
+        return false;
+    }
+    vm.why = why.to_owned();
+    vm.trouble = trouble;
+    true
+}
+
+/// The machine's UUID as the guest sees it: the cloud's with the VM's number worked in, so stable for the VM's life.
+#[must_use]
+pub fn uuid(cloud: Uuid, vm: VmId) -> Uuid {
+    Uuid::from_u128(cloud.as_u128() ^ u128::from(vm.0))
+}
