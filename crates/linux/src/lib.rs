@@ -1,1 +1,15 @@
-//! The only crate with processes, netlink and sysfs
+//! The only crate with processes, netlink and sysfs: QEMU, qcow2 files, bridges, taps and nftables of one machine,
+//! behind the traits of `holm-driver`.
+//!
+//! It does not know plans, the front-end or any other machine: each call carries everything it needs. What it makes is
+//! named after the `instance` of its [`settings`], so several sets of drivers share a machine without touching each
+//! other's things, and each thing can be found again after the process that made it is gone. Start reading at
+//! [`settings`], then `machines`, `volumes` and `links`.
+
+pub mod first_image;
+pub mod packages;
+mod run;
+pub mod settings;
+
+pub use run::{RunError, find_program};
+pub use settings::LinuxSettings;
