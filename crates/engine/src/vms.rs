@@ -1,0 +1,233 @@
+//! VMs: decided many at a time against one snapshot and one board, committed in one transaction, checked again there.
+
+use crate::engine::{Engine, Failure};
+use holm_model::vms::{NicLease, Vm};
+use holm_model::{HostId, ObjectKind, ObjectRef, Timestamp, VmId, World};
+use holm_plan::Verdict;
+use holm_plan::placement::{self, Board};
+use holm_plan::vm::{self, Step};
+use holm_store::{Noun, Snapshot, Tx};
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What was decided of one VM, and of which row.
+#[derive(Clone, Debug)]
+struct Decision {
+    id: VmId,
+    revision: u64,
+    verdict: Verdict<Step>,
+}
+
+/// What came of decisions.
+#[derive(Debug, Default)]
+struct Outcome {
+    steps: usize,
+    notes: usize,
+    /// The world had moved on: look again.
+    lost: Vec<VmId>,
+}
+
+impl Engine {
+    /// Looks at every VM on the agenda; whether there was any. One board serves the whole pass: each placement is
+    /// written on it, and what others change meanwhile is noticed in the transaction.
+    pub(crate) async fn vms_pass(&mut self, now: Timestamp) -> bool {
+        let mut board = None;
+        let mut worked = false;
+        // What is put back on the agenda meanwhile is looked at in the next pass, with a new board: so a pass ends.
+        let mut again = Vec::new();
+        while !self.store_rests(now) {
+            let batch = self.agenda.take(ObjectKind::Vm, self.settings.batch, now, &self.settings);
+            if batch.is_empty() {
+                break;
+            }
+            worked = true;
+            self.figures.add_looks(batch.len());
+            let state = self.store.read();
+            let decisions = self.decide(&state, &batch, &mut board, now);
+            again.extend(self.carry_out(decisions, now).await);
+        }
+        for object in again {
+            self.agenda.add(object);
+        }
+        worked
+    }
+
+    /// Asks the plan about each VM. One whose decision fails is set aside.
+    fn decide(
+        &mut self,
+        state: &Snapshot,
+        objects: &[ObjectRef],
+        board: &mut Option<Board>,
+        now: Timestamp,
+    ) -> Vec<Decision> {
+        let mut decisions = Vec::with_capacity(objects.len());
+        for object in objects {
+            let id = VmId(object.id);
+            let Some(row) = state.get::<Vm>(id) else {
+                self.agenda.forget(*object);
+                continue;
+            };
+            let board = board.get_or_insert_with(|| Board::new(&**state));
+            // A fault in the rules for one VM must not hold up the others.
+            let verdict = catch_unwind(AssertUnwindSafe(|| vm::next(&row.value, &**state, board, now)));
+            let Ok(verdict) = verdict else {
+                tracing::error!(vm = %id, "deciding about a vm failed by a fault in the program; it is set aside");
+                self.figures.add_failures(1);
+                self.agenda.failed(*object, now, &self.settings);
+                continue;
+            };
+            self.agenda.at(*object, verdict.until());
+            let waits = row.value.phase.host().is_none() && !matches!(verdict, Verdict::Do(_));
+            if waits && placement::leases(&row.value, &**state, board).is_err() {
+                self.address_seekers.insert(id);
+            } else {
+                self.address_seekers.remove(&id);
+            }
+            if let Verdict::Do(Step::Place { host, disk_sizes, .. }) = &verdict {
+                let mut spec = row.value.spec.clone();
+                for (disk, size_mib) in disk_sizes {
+                    for disk in spec.disks.iter_mut().filter(|d| d.id == *disk) {
+                        disk.size_mib = disk.size_mib.max(*size_mib);
+                    }
+                }
+                board.book(*host, &spec);
+            }
+            // Whether there is anything to write is found out here, so that nothing to do costs no transaction.
+            let idle = match &verdict {
+                Verdict::Do(_) => false,
+                other => !vm::note(&mut row.value.clone(), other),
+            };
+            if idle {
+                self.agenda.succeeded(*object);
+            } else {
+                decisions.push(Decision { id, revision: row.revision, verdict });
+            }
+        }
+        decisions
+    }
+
+    /// The waiting VMs that fit on one of these hosts as they are now, by id. Each takes its room on a scratch board, so
+    /// that no more are looked at again than there is room for, however many wait.
+    pub(crate) fn fitting(&self, state: &Snapshot, hosts: &[HostId]) -> Vec<VmId> {
+        let mut board = Board::of_hosts(&**state, hosts);
+        let mut fitting = Vec::new();
+        for id in state.vms_unplaced() {
+            // Who waits for an address or an image hears of those, and must not hold room against those behind.
+            let room_would_help = |vm: &&Vm| !self.address_seekers.contains(&id) && images_ready(&**state, vm);
+            let Some(vm) = state.vm(id).filter(room_would_help) else { continue };
+            if let Some(host) = board.first_fit(vm, &**state) {
+                fitting.push(id);
+                // One that stays away from hosts until some time may not take the room either.
+                if !self.agenda.has_timer(Vm::object(id)) {
+                    board.book(host, &vm.spec);
+                }
+            }
+        }
+        fitting
+    }
+
+    /// Commits decisions together; when one of them is at fault, each by itself. Returns what to look at again.
+    async fn carry_out(&mut self, decisions: Vec<Decision>, now: Timestamp) -> Vec<ObjectRef> {
+        if decisions.is_empty() {
+            return Vec::new();
+        }
+        match self.commit(decisions.clone(), now).await {
+            Ok(again) => again,
+            Err(Failure::OfObject) if decisions.len() > 1 => {
+                let mut again = Vec::new();
+                for decision in decisions {
+                    again.extend(self.commit(vec![decision], now).await.unwrap_or_default());
+                }
+                again
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    async fn commit(&mut self, decisions: Vec<Decision>, now: Timestamp) -> Result<Vec<ObjectRef>, Failure> {
+        let objects: Vec<ObjectRef> = decisions.iter().map(|d| Vm::object(d.id)).collect();
+        let write = self.store.write(move |tx| Ok::<Outcome, Infallible>(apply(tx, decisions, now)));
+        match write.await {
+            Ok(outcome) => {
+                self.committed();
+                self.figures.add_steps(outcome.steps);
+                self.figures.add_notes(outcome.notes);
+                self.figures.add_lost_races(outcome.lost.len());
+                for object in objects {
+                    self.agenda.succeeded(object);
+                }
+                Ok(outcome.lost.into_iter().map(Vm::object).collect())
+            }
+            Err(error) => Err(self.commit_failed(&error, &objects, now)),
+        }
+    }
+}
+
+/// Carries decisions out on the newest state, each only if it still holds.
+fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut board = None;
+    for Decision { id, revision, verdict } in decisions {
+        let Some(row) = tx.get::<Vm>(id) else { continue };
+        if row.revision != revision {
+            outcome.lost.push(id);
+            continue;
+        }
+        let mut changed = row.value.clone();
+        match verdict {
+            Verdict::Do(step) => {
+                if !holds(tx, &changed, &step, &mut board, now) {
+                    outcome.lost.push(id);
+                    continue;
+                }
+                if step == Step::Forget {
+                    tx.delete::<Vm>(id);
+                } else {
+                    vm::apply(&mut changed, &step, tx.revision(), now);
+                    tx.put(changed);
+                }
+                outcome.steps += 1;
+            }
+            other => {
+                if vm::note(&mut changed, &other) {
+                    tx.put(changed);
+                    outcome.notes += 1;
+                }
+            }
+        }
+    }
+    outcome
+}
+
+/// Whether a step that was decided on a snapshot is still right in the newest state.
+fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestamp) -> bool {
+    match step {
+        Step::Place { host, leases, .. } => {
+            placement::still_fits(of, *host, &**tx).is_ok()
+                && images_ready(&**tx, of)
+                && leases_free(&**tx, of.id, leases)
+        }
+        // The others never depend on room, so any board of this state will do for all of them.
+        Step::Leave { .. } | Step::Return { .. } | Step::Forget => {
+            let board = board.get_or_insert_with(|| Board::new(&**tx));
+            vm::next(of, &**tx, board, now) == Verdict::Do(step.clone())
+        }
+    }
+}
+
+fn images_ready(world: &dyn World, vm: &Vm) -> bool {
+    vm.spec.images().all(|id| {
+        let image = world.image(id);
+        image.is_some_and(|i| i.phase == holm_model::images::ImagePhase::Ready && i.content.is_some())
+    })
+}
+
+fn leases_free(world: &dyn World, vm: VmId, leases: &[NicLease]) -> bool {
+    let free = |holder: Option<VmId>| holder.is_none_or(|holder| holder == vm);
+    leases.iter().all(|lease| {
+        world.network(lease.network).is_some()
+            && free(world.holder_mac(lease.network, lease.mac))
+            && lease.ip4.is_none_or(|ip| free(world.holder4(lease.network, ip)))
+            && lease.ip6.is_none_or(|ip| free(world.holder6(lease.network, ip)))
+    })
+}
