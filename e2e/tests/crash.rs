@@ -116,7 +116,7 @@ fn an_agent_restart_does_not_touch_guests() {
     cloud.wait_vm("calm", "running").unwrap();
     assert_eq!(cloud.guests(1).unwrap(), before, "the same process, untouched");
     // The boot log from before the restart is still there.
-    assert!(cloud.ok(&["vm", "log", "calm"]).unwrap().contains("READY"));
+    assert!(cloud.ok(&["vm", "log", "calm"]).unwrap().contains("ready host=calm"));
     cloud.finish(EXPECTED).unwrap();
 }
 
