@@ -284,3 +284,6 @@ fn reality(world: &dyn World, found: &BTreeMap<HostId, Found>, all: &mut Vec<Vio
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,6 +164,11 @@ fn yaml(text: &str) -> String {
 }
 
 fn meta_data(vm: &Vm, hostname: &str, world: &dyn World) -> String {
+    // A host name such as `no` or `12` would be something else than text to a YAML parser.
+    let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    let plain = hostname.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !words.contains(&hostname.to_ascii_lowercase().as_str());
+    let hostname = if plain { hostname.to_owned() } else { yaml(hostname) };
     let mut text = format!("instance-id: {}\nlocal-hostname: {hostname}\n", crate::vm::uuid(world.cloud(), vm.id));
     // The keys are here, and not only in the user data, because user data that a user wrote is passed on untouched.
     if !vm.spec.context.ssh_keys.is_empty() {
@@ -301,3 +306,6 @@ fn network_config(leases: &[NicLease], world: &dyn World) -> Option<String> {
     }
     Some(text)
 }
+
+#[cfg(test)]
+mod tests;

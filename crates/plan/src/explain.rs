@@ -131,3 +131,6 @@ fn host_says(vm: &Vm) -> String {
         None => format!("{text}."),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,3 +71,6 @@ pub fn apply(host: &mut Host, step: Step, now: Timestamp) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

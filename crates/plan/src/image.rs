@@ -66,3 +66,6 @@ pub fn apply(image: &mut Image, step: Step, now: Timestamp) {
         Step::Forget => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,6 @@ fn image(operation: &Operation, image: Option<&Image>) -> OperationState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -300,6 +300,24 @@ impl Board {
         Self { rooms: world.hosts().map(|host| Room::of(host, world)).collect(), cursors: Mutex::default() }
     }
 
+    /// Looks at these hosts only; those that do not exist are left out.
+    #[must_use]
+    pub fn of_hosts(world: &dyn World, hosts: &[HostId]) -> Self {
+        let mut rooms: Vec<Room> =
+            hosts.iter().filter_map(|id| world.host(*id)).map(|host| Room::of(host, world)).collect();
+        rooms.sort_by_key(|room| room.host);
+        rooms.dedup_by_key(|room| room.host);
+        Self { rooms, cursors: Mutex::default() }
+    }
+
+    /// Any host the VM fits on, found without weighing hosts or saying why not: for telling the many that fit nowhere
+    /// from the few that are worth [`Self::place`].
+    #[must_use]
+    pub fn first_fit(&self, vm: &Vm, world: &dyn World) -> Option<HostId> {
+        let wants = Wants::of(&vm.spec, world);
+        self.rooms.iter().find(|room| room.fits(&vm.spec, &wants)).map(|room| room.host)
+    }
+
     /// The best host for the VM.
     ///
     /// # Errors
@@ -499,3 +517,6 @@ pub fn summary(vm: &Vm, refusals: &[Refusal], most: usize) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,221 @@
-//! Small worlds for tests.
+//! A small world for tests: plain maps, everything computed by looking.
+
+use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
+use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HostSpec, HostStatus};
+use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
+use holm_model::networks::{MacAddr, Network, NetworkDraft, NetworkSpec};
+use holm_model::vms::{
+    Boot, Context, DiskSpec, Firmware, Machine, NicSpec, PlacementRule, Power, RestartPolicy, Vm, VmPhase, VmSpec,
+    VmStatus,
+};
+use holm_model::{
+    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions, Timestamp,
+    UserId, VmId, World,
+};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use uuid::Uuid;
+
+#[derive(Clone, Default)]
+pub(crate) struct Sample {
+    pub revision: u64,
+    pub vms: BTreeMap<VmId, Vm>,
+    pub hosts: BTreeMap<HostId, Host>,
+    pub images: BTreeMap<ImageId, Image>,
+    pub networks: BTreeMap<NetworkId, Network>,
+    pub clusters: BTreeMap<ClusterId, Cluster>,
+}
+
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+pub(crate) fn meta(name: &str) -> Meta {
+    Meta {
+        name: Name::new(name).expect("test names are valid"),
+        owner: UserId(0),
+        group: GroupId(0),
+        permissions: Permissions::default(),
+        attributes: Attributes::default(),
+        created_at: NOW,
+    }
+}
+
+impl Sample {
+    /// Hosts `edge-1`.. with 4 cores, 8000 MiB of memory and 100,000 MiB of disk, a ready image 0 of 64 MiB, the NAT
+    /// network 0 and the cluster 0.
+    pub fn with_hosts(hosts: u32) -> Self {
+        let mut sample = Self { revision: 1, ..Self::default() };
+        for id in 1..=hosts {
+            sample.hosts.insert(HostId(id), host(id));
+        }
+        sample.images.insert(ImageId(0), image(0));
+        sample.networks.insert(NetworkId(0), network(0, "10.77.0.0/16", Some("fd77::/64")));
+        sample.clusters.insert(
+            ClusterId(0),
+            Cluster { id: ClusterId(0), meta: meta("default"), spec: ClusterSpec { policy: PlacementPolicy::Spread } },
+        );
+        sample
+    }
+
+    pub fn host_mut(&mut self, id: u32) -> &mut Host {
+        self.hosts.get_mut(&HostId(id)).expect("test host exists")
+    }
+
+    pub fn add(&mut self, vm: Vm) {
+        self.vms.insert(vm.id, vm);
+    }
+}
+
+pub(crate) fn host(id: u32) -> Host {
+    Host {
+        id: HostId(id),
+        meta: meta(&format!("edge-{id}")),
+        cluster: ClusterId(0),
+        spec: HostSpec::default(),
+        phase: HostPhase::Ready,
+        status: HostStatus {
+            facts: Some(HostFacts {
+                hostname: format!("edge-{id}"),
+                cores: 4,
+                memory_mib: 8000,
+                disk_mib: 100_000,
+                disk_free_mib: 100_000,
+                arch: "x86_64".into(),
+                accelerators: vec![Accelerator::Tcg],
+                ..HostFacts::default()
+            }),
+            connected: true,
+            last_seen: NOW,
+            ..HostStatus::default()
+        },
+        certificate_sha256: String::new(),
+        trouble: None,
+    }
+}
+
+pub(crate) fn image(id: u32) -> Image {
+    Image {
+        id: ImageId(id),
+        meta: meta(&format!("tiny-{id}")),
+        spec: ImageSpec { kind: ImageKind::Disk, origin: ImageOrigin::Upload, expected: None, announced_size: None },
+        phase: ImagePhase::Ready,
+        received: 1 << 20,
+        content: Some(ImageContent {
+            digest: format!("{id:064x}"),
+            format: ImageFormat::Qcow2,
+            file_size: 1 << 20,
+            virtual_size: 64 << 20,
+        }),
+        changed_at: NOW,
+        trouble: None,
+    }
+}
+
+pub(crate) fn network(id: u32, subnet4: &str, subnet6: Option<&str>) -> Network {
+    let draft = NetworkDraft {
+        name: format!("net-{id}"),
+        kind: "nat".into(),
+        subnet4: Some(subnet4.into()),
+        subnet6: subnet6.map(str::to_owned),
+        dns: vec!["9.9.9.9".into()],
+        ..NetworkDraft::default()
+    };
+    Network {
+        id: NetworkId(id),
+        meta: meta(&format!("net-{id}")),
+        spec: NetworkSpec::try_from(draft).expect("test networks are valid"),
+        removing: false,
+    }
+}
+
+/// A VM `vm-ID` of 1 core, 1000 MiB of memory, one disk on image 0 whose size is not known yet, one card on network 0.
+pub(crate) fn vm(id: u32) -> Vm {
+    Vm {
+        id: VmId(id),
+        meta: meta(&format!("vm-{id}")),
+        spec: VmSpec {
+            cpu: CpuShare::cores(1),
+            vcpus: 1,
+            memory_mib: 1000,
+            machine: Machine::Q35,
+            firmware: Firmware::Bios,
+            boot: Boot::Disk,
+            disks: vec![DiskSpec { id: 0, image: Some(ImageId(0)), size_mib: 0 }],
+            nics: vec![nic(0)],
+            context: Context { network: true, ..Context::default() },
+            graphics: false,
+            placement: PlacementRule::default(),
+            power: Power::On,
+            boot_seq: 1,
+            restart: RestartPolicy::OnFailure,
+        },
+        generation: 1,
+        phase: VmPhase::Pending,
+        leases: Vec::new(),
+        status: VmStatus::default(),
+        trouble: None,
+        why: String::new(),
+        phase_since: NOW,
+        phase_revision: 0,
+        history: Vec::new(),
+    }
+}
+
+pub(crate) fn nic(id: u32) -> NicSpec {
+    NicSpec { id, network: NetworkId(0), mac: None, ip4: None, ip6: None }
+}
+
+impl World for Sample {
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+    fn cloud(&self) -> Uuid {
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000)
+    }
+    fn vm(&self, id: VmId) -> Option<&Vm> {
+        self.vms.get(&id)
+    }
+    fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(&id)
+    }
+    fn image(&self, id: ImageId) -> Option<&Image> {
+        self.images.get(&id)
+    }
+    fn network(&self, id: NetworkId) -> Option<&Network> {
+        self.networks.get(&id)
+    }
+    fn cluster(&self, id: ClusterId) -> Option<&Cluster> {
+        self.clusters.get(&id)
+    }
+    fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(self.vms.values())
+    }
+    fn hosts(&self) -> Box<dyn Iterator<Item = &Host> + '_> {
+        Box::new(self.hosts.values())
+    }
+    fn vms_on(&self, host: HostId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(self.vms.values().filter(move |vm| vm.phase.host() == Some(host)))
+    }
+    fn booked(&self, host: HostId) -> Booked {
+        self.vms_on(host).fold(Booked::default(), |sum, vm| Booked {
+            cpu: CpuShare(sum.cpu.0 + vm.spec.cpu.0),
+            memory_mib: sum.memory_mib + vm.spec.memory_mib,
+            disk_mib: sum.disk_mib + vm.spec.disk_mib(),
+            vms: sum.vms + 1,
+        })
+    }
+    fn holder4(&self, network: NetworkId, address: Ipv4Addr) -> Option<VmId> {
+        let lent = |vm: &&Vm| vm.leases.iter().any(|l| l.network == network && l.ip4 == Some(address));
+        self.vms.values().find(lent).map(|vm| vm.id)
+    }
+    fn holder6(&self, network: NetworkId, address: Ipv6Addr) -> Option<VmId> {
+        let lent = |vm: &&Vm| vm.leases.iter().any(|l| l.network == network && l.ip6 == Some(address));
+        self.vms.values().find(lent).map(|vm| vm.id)
+    }
+    fn holder_mac(&self, network: NetworkId, address: MacAddr) -> Option<VmId> {
+        let lent = |vm: &&Vm| vm.leases.iter().any(|l| l.network == network && l.mac == address);
+        self.vms.values().find(lent).map(|vm| vm.id)
+    }
+    fn next_vm_id(&self) -> VmId {
+        VmId(1_000_000)
+    }
+}

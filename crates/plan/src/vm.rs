@@ -131,9 +131,9 @@ fn pending(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict
     };
     if let Some(until) = rests_until(vm, placement.host).filter(|until| *until > now) {
         let name = world.host(placement.host).map_or_else(|| placement.host.to_string(), |h| h.meta.name.to_string());
-        let said = vm.trouble.as_ref().map_or("", |t| t.why.as_str());
+        let said = vm.trouble.as_ref().map_or("", |t| t.why.trim_end_matches('.'));
         return Verdict::Wait {
-            why: format!("Only hosts that could not run it are left ({said}). Host {name} is tried again at {until}."),
+            why: format!("Only hosts that could not run it are left. {said}. Host {name} is tried again at {until}."),
             until: Some(until),
         };
     }
@@ -216,7 +216,7 @@ fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
     let pinned = vm.spec.placement.host == Some(host.id);
     // From its first start its disks are worth keeping: then it stays whatever happens.
     let may_leave = !status.ever_started && !pinned;
-    let said = status.message.as_deref().unwrap_or("it gave no reason");
+    let said = status.message.as_deref().unwrap_or("it gave no reason").trim_end_matches('.');
 
     if may_leave && host.spec.schedulable == Schedulable::Draining {
         return Verdict::Do(Step::Leave {
@@ -226,9 +226,9 @@ fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
     }
     if status.refused {
         return if may_leave {
-            Verdict::Do(Step::Leave { why: format!("Host {name} cannot run it: {said}"), refused: true })
+            Verdict::Do(Step::Leave { why: format!("Host {name} cannot run it: {said}."), refused: true })
         } else {
-            stuck(vm, now, format!("Host {name} cannot run it: {said}"), TroubleClass::Permanent)
+            stuck(vm, now, format!("Host {name} cannot run it: {said}."), TroubleClass::Permanent)
         };
     }
     if host.phase == HostPhase::Lost {
@@ -238,23 +238,25 @@ fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
         ));
     }
     match compare(vm) {
-        Match::Same(what) => Verdict::Settled { why: format!("{what} on host {name}.") },
+        Match::Same(what, more) => {
+            Verdict::Settled { why: format!("{what} on host {name} since {}{more}.", status.since) }
+        }
         Match::Under(what) if host.status.connected => Verdict::wait(format!("Host {name} {what}{}", tail(vm))),
         Match::Under(what) => {
             Verdict::wait(format!("Host {name} {what}, as far as is known: its link is closed at the moment."))
         }
-        Match::Failing => stuck(vm, now, format!("It does not run on host {name}: {said}"), TroubleClass::Transient),
+        Match::Failing => stuck(vm, now, format!("It does not run on host {name}: {said}."), TroubleClass::Transient),
     }
 }
 
 fn tail(vm: &Vm) -> String {
-    vm.status.message.as_ref().map_or_else(|| ".".into(), |message| format!(": {message}"))
+    vm.status.message.as_ref().map_or_else(|| ".".into(), |message| format!(": {}.", message.trim_end_matches('.')))
 }
 
 /// Desire and fact of a VM on a host, side by side.
 enum Match {
-    /// They agree; what it does, without the host.
-    Same(String),
+    /// They agree; what it does, and what there is to say besides.
+    Same(&'static str, &'static str),
     /// The host is at it; what it does, without the host.
     Under(&'static str),
     /// It should run and does not.
@@ -264,26 +266,23 @@ enum Match {
 fn compare(vm: &Vm) -> Match {
     let status = &vm.status;
     let known = status.generation >= vm.generation;
-    let since = status.since;
     let later = if status.restart_needed { "; some changes take effect at its next start" } else { "" };
     // The guest ended by itself, the host's policy says to leave it so, and nobody has asked for a start since.
     let ended = status.observed == Observed::Off && status.ever_started && status.boot_seq >= vm.spec.boot_seq;
     match (vm.spec.power, status.observed) {
         (Power::On, Observed::Running) if status.boot_seq < vm.spec.boot_seq => Match::Under("is rebooting it"),
-        (Power::On, Observed::Running) if known => Match::Same(format!("It runs since {since}{later}")),
+        (Power::On, Observed::Running) if known => Match::Same("It runs", later),
         (Power::On | Power::Paused, Observed::Off) if ended && known => {
-            Match::Same(format!("The guest ended by itself at {since}; start it to run it again. Its disks are"))
+            Match::Same("The guest ended by itself", "; start it to run it again")
         }
         (Power::On | Power::Paused, Observed::Off) => Match::Under("is about to start it"),
         (Power::Paused, Observed::Paused) if status.boot_seq < vm.spec.boot_seq => Match::Under("is rebooting it"),
-        (Power::Paused, Observed::Paused) if known => Match::Same(format!("It is paused since {since}{later}")),
+        (Power::Paused, Observed::Paused) if known => Match::Same("It is paused", later),
         (Power::On | Power::Paused, Observed::Failed) => Match::Failing,
         (Power::On, Observed::Paused) => Match::Under("is about to let its processors run"),
         (Power::Paused, Observed::Running) => Match::Under("is about to pause it"),
         (Power::On | Power::Paused, Observed::Stopping) => Match::Under("is switching it off before it starts it anew"),
-        (Power::Off | Power::OffHard, Observed::Off | Observed::Failed) if known => {
-            Match::Same(format!("It is off since {since}"))
-        }
+        (Power::Off | Power::OffHard, Observed::Off | Observed::Failed) if known => Match::Same("It is off", ""),
         (Power::Off, Observed::Running | Observed::Paused) => Match::Under("is about to press its power button"),
         (Power::Off, Observed::Stopping) => Match::Under("has pressed its power button and waits for the guest"),
         (Power::OffHard, Observed::Running | Observed::Paused | Observed::Stopping) => {
@@ -300,7 +299,7 @@ fn compare(vm: &Vm) -> Match {
 /// Whether desire and fact of a VM agree, as far as its host's last word goes.
 #[must_use]
 pub fn is_as_wanted(vm: &Vm) -> bool {
-    matches!(vm.phase, VmPhase::On(_)) && !vm.status.refused && matches!(compare(vm), Match::Same(_))
+    matches!(vm.phase, VmPhase::On(_)) && !vm.status.refused && matches!(compare(vm), Match::Same(..))
 }
 
 fn stuck(vm: &Vm, now: Timestamp, why: String, class: TroubleClass) -> Verdict<Step> {
@@ -419,3 +418,6 @@ pub fn note(vm: &mut Vm, verdict: &Verdict<Step>) -> bool {
 pub fn uuid(cloud: Uuid, vm: VmId) -> Uuid {
     Uuid::from_u128(cloud.as_u128() ^ u128::from(vm.0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,647 @@
+//! A toy cloud around one VM: rows, links that delay, hosts that do what their plan says. Random histories check that
+//! the VM is never in two places and that nothing is left when its row is gone; a fair end checks that every history
+//! has a way out.
+
+use super::*;
+use crate::hostplan;
+use crate::sample::{NOW, Sample, vm as sample_vm};
+use holm_model::host_plan::HostPlan;
+use holm_model::hosts::HostPhase;
+use holm_model::vms::Power;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::collections::{BTreeMap, VecDeque};
+
+const VM: VmId = VmId(7);
+const HOSTS: u32 = 2;
+
+/// What a host says over its link.
+#[derive(Clone, Debug)]
+struct Report {
+    applied: u64,
+    absent: bool,
+    status: Option<VmStatus>,
+}
+
+/// A host: what is really there, its ledger, and its link.
+#[derive(Clone, Default)]
+struct Machine {
+    holds: bool,
+    process: Option<Process>,
+    ever_started: bool,
+    ended_boot_seq: u64,
+    refuses: bool,
+    ledger: Option<HostPlan>,
+    down: VecDeque<HostPlan>,
+    up: VecDeque<Report>,
+    sent: Option<HostPlan>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Process {
+    boot_seq: u64,
+    paused: bool,
+}
+
+/// Guards that a test can take out to see that something else notices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Without {
+    Nothing,
+    /// A host's word about absence counts whatever plan it was given under.
+    TheRevisionOfAbsence,
+    /// A leaving VM is placed anew without waiting for the host's word.
+    WaitingForAbsence,
+    /// A VM that has started may leave.
+    StayingOnceStarted,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Engine,
+    SendPlan(u32),
+    DeliverPlan(u32),
+    Work(u32),
+    Report(u32),
+    DeliverReport(u32),
+    Cut(u32),
+    Connect(u32),
+    Refuse(u32, bool),
+    GuestEnds(u32),
+    PowerCut(u32),
+    Drain(u32),
+    Enable(u32),
+    Lose(u32),
+    Power(Power),
+    Reboot,
+    Delete,
+    Minutes(u32),
+}
+
+struct Cloud {
+    world: Sample,
+    machines: BTreeMap<HostId, Machine>,
+    now: Timestamp,
+    without: Without,
+    /// A VM that was known to have started was told to leave its host, disks and all.
+    left_started: bool,
+}
+
+impl Cloud {
+    fn new(without: Without) -> Self {
+        let mut world = Sample::with_hosts(HOSTS);
+        world.add(sample_vm(VM.0));
+        let machines = world.hosts.keys().map(|id| (*id, Machine::default())).collect();
+        Self { world, machines, now: NOW, without, left_started: false }
+    }
+
+    fn row(&mut self) -> Option<&mut Vm> {
+        self.world.vms.get_mut(&VM)
+    }
+
+    /// A transaction on the VM's row.
+    fn write(&mut self, change: impl FnOnce(&mut Vm, u64, Timestamp)) {
+        let (revision, now) = (self.world.revision, self.now);
+        if let Some(vm) = self.row() {
+            change(vm, revision, now);
+            self.world.revision += 1;
+        }
+    }
+
+    /// One pass of the engine. Returns whether it did anything.
+    fn engine(&mut self) -> bool {
+        for host in self.world.hosts.values_mut() {
+            if let Verdict::Do(step) = crate::host::next(host, self.now, Duration::from_secs(30)) {
+                crate::host::apply(host, step, self.now);
+            }
+        }
+        let Some(vm) = self.world.vms.get(&VM) else { return false };
+        let board = Board::new(&self.world);
+        let mut verdict = next(vm, &self.world, &board, self.now);
+        if self.without == Without::WaitingForAbsence && matches!(vm.phase, VmPhase::Leaving(_)) {
+            verdict = Verdict::Do(Step::Return { why: "no guard".into() });
+        }
+        if self.without == Without::StayingOnceStarted
+            && let VmPhase::On(host) = vm.phase
+            && (vm.status.refused || self.world.hosts[&host].spec.schedulable == Schedulable::Draining)
+        {
+            verdict = Verdict::Do(Step::Leave { why: "no guard".into(), refused: true });
+        }
+        match verdict {
+            Verdict::Do(Step::Forget) => {
+                self.world.vms.remove(&VM);
+                self.world.revision += 1;
+                true
+            }
+            Verdict::Do(step) => {
+                self.left_started |= matches!(step, Step::Leave { .. }) && vm.status.ever_started;
+                self.write(|vm, revision, now| apply(vm, &step, revision, now));
+                true
+            }
+            verdict => {
+                self.write(|vm, _, _| {
+                    note(vm, &verdict);
+                });
+                false
+            }
+        }
+    }
+
+    fn send_plan(&mut self, id: HostId) {
+        if !self.world.hosts[&id].status.connected {
+            return;
+        }
+        let plan = hostplan::project(id, &self.world);
+        let machine = self.machines.get_mut(&id).expect("exists");
+        if machine.sent.as_ref().is_none_or(|sent| !hostplan::same(sent, &plan)) {
+            machine.sent = Some(plan.clone());
+            machine.down.push_back(plan);
+        }
+    }
+
+    fn deliver_plan(&mut self, id: HostId) {
+        let machine = self.machines.get_mut(&id).expect("exists");
+        if let Some(plan) = machine.down.pop_front()
+            && machine.ledger.as_ref().is_none_or(|old| plan.revision > old.revision)
+        {
+            machine.ledger = Some(plan);
+        }
+    }
+
+    /// The host makes itself match its ledger, all at once.
+    fn work(&mut self, id: HostId) {
+        let machine = self.machines.get_mut(&id).expect("exists");
+        let Some(plan) = machine.ledger.clone() else { return };
+        if plan.absent.contains(&VM) {
+            (machine.holds, machine.process, machine.ever_started, machine.ended_boot_seq) = (false, None, false, 0);
+        }
+        let Some(vm) = plan.vms.iter().find(|vm| vm.id == VM) else { return };
+        if machine.refuses && !machine.ever_started {
+            return;
+        }
+        machine.holds = true;
+        if !vm.power.wants_process() {
+            machine.process = None;
+        } else if machine.ended_boot_seq < vm.boot_seq {
+            machine.process = Some(Process { boot_seq: vm.boot_seq, paused: vm.power == Power::Paused });
+            machine.ever_started = true;
+        }
+    }
+
+    fn report(&mut self, id: HostId) {
+        let connected = self.world.hosts[&id].status.connected;
+        let machine = self.machines.get_mut(&id).expect("exists");
+        if !connected {
+            return;
+        }
+        let ledger = machine.ledger.as_ref();
+        let planned = ledger.and_then(|plan| plan.vms.iter().find(|vm| vm.id == VM));
+        let status = planned.map(|vm| VmStatus {
+            observed: match machine.process {
+                _ if !machine.holds && machine.refuses => Observed::Failed,
+                _ if !machine.holds => Observed::Preparing,
+                Some(process) if process.paused => Observed::Paused,
+                Some(_) => Observed::Running,
+                None if vm.power.wants_process() && machine.ended_boot_seq < vm.boot_seq => Observed::Preparing,
+                None => Observed::Off,
+            },
+            generation: vm.generation,
+            boot_seq: machine.process.map_or(machine.ended_boot_seq, |p| p.boot_seq),
+            ever_started: machine.ever_started,
+            refused: !machine.holds && machine.refuses,
+            ..VmStatus::default()
+        });
+        let absent = !machine.holds && ledger.is_some_and(|plan| plan.absent.contains(&VM));
+        machine.up.push_back(Report { applied: ledger.map_or(0, |plan| plan.revision), absent, status });
+    }
+
+    /// What the desk does with a report.
+    fn deliver_report(&mut self, id: HostId) {
+        let machine = self.machines.get_mut(&id).expect("exists");
+        let Some(report) = machine.up.pop_front() else { return };
+        let any = self.without == Without::TheRevisionOfAbsence;
+        self.write(|vm, _, _| {
+            if vm.phase.host() != Some(id) {
+                return;
+            }
+            if let Some(status) = report.status {
+                vm.status = status;
+            }
+            let revision = if any { u64::MAX } else { report.applied };
+            if report.absent && absence_counts(vm, id, revision) {
+                vm.status.observed = Observed::Absent;
+            }
+        });
+    }
+
+    fn cut(&mut self, id: HostId) {
+        let machine = self.machines.get_mut(&id).expect("exists");
+        machine.down.clear();
+        machine.up.clear();
+        machine.sent = None;
+        let status = &mut self.world.hosts.get_mut(&id).expect("exists").status;
+        (status.connected, status.last_seen) = (false, self.now);
+    }
+
+    fn happen(&mut self, event: &Event) {
+        let host = |n: &u32| HostId(n % HOSTS + 1);
+        match event {
+            Event::Engine => {
+                self.engine();
+            }
+            Event::SendPlan(n) => self.send_plan(host(n)),
+            Event::DeliverPlan(n) => self.deliver_plan(host(n)),
+            Event::Work(n) => self.work(host(n)),
+            Event::Report(n) => self.report(host(n)),
+            Event::DeliverReport(n) => self.deliver_report(host(n)),
+            Event::Cut(n) => self.cut(host(n)),
+            Event::Connect(n) => {
+                self.world.hosts.get_mut(&host(n)).expect("exists").status.connected = true;
+                self.report(host(n));
+            }
+            Event::Refuse(n, refuses) => self.machines.get_mut(&host(n)).expect("exists").refuses = *refuses,
+            Event::GuestEnds(n) => {
+                let machine = self.machines.get_mut(&host(n)).expect("exists");
+                if let Some(process) = machine.process.take() {
+                    machine.ended_boot_seq = process.boot_seq;
+                }
+            }
+            Event::PowerCut(n) => {
+                self.machines.get_mut(&host(n)).expect("exists").process = None;
+                self.cut(host(n));
+            }
+            Event::Drain(n) => {
+                self.world.hosts.get_mut(&host(n)).expect("exists").spec.schedulable = Schedulable::Draining;
+            }
+            Event::Enable(n) => {
+                self.world.hosts.get_mut(&host(n)).expect("exists").spec.schedulable = Schedulable::Enabled;
+            }
+            Event::Lose(n) => {
+                self.cut(host(n));
+                self.now = self.now.plus(Duration::from_secs(60));
+                self.engine();
+            }
+            Event::Power(power) => self.write(|vm, _, _| {
+                vm.spec.boot_seq += u64::from(*power == Power::On && vm.spec.power != Power::On);
+                vm.spec.power = *power;
+                changed(vm);
+            }),
+            Event::Reboot => self.write(|vm, _, _| {
+                vm.spec.boot_seq += 1;
+                changed(vm);
+            }),
+            Event::Delete => self.write(remove),
+            Event::Minutes(n) => self.now = self.now.plus(Duration::from_secs(60 * u64::from(*n))),
+        }
+    }
+
+    /// What must hold at every moment.
+    fn wrong(&self) -> Option<String> {
+        let holders: Vec<HostId> = self.machines.iter().filter(|(_, m)| m.holds).map(|(id, _)| *id).collect();
+        let phase = self.world.vms.get(&VM).map(|vm| vm.phase);
+        let belongs = phase.and_then(VmPhase::host);
+        if holders.iter().any(|holder| Some(*holder) != belongs) {
+            return Some(format!("the VM is {phase:?}, and hosts {holders:?} have something of it"));
+        }
+        self.left_started.then(|| "a VM that had started was told to leave".into())
+    }
+
+    /// From now on everybody does what is expected. Returns what is still wrong after a while.
+    fn end_well(&mut self) -> Option<String> {
+        for host in self.world.hosts.values_mut() {
+            host.spec.schedulable = Schedulable::Enabled;
+            host.status.connected = true;
+        }
+        for machine in self.machines.values_mut() {
+            machine.refuses = false;
+        }
+        for _ in 0..12 {
+            // Every pass of the engine that did something makes progress towards a phase that waits for a host.
+            let passes = (0..10).take_while(|_| self.engine()).count();
+            if passes == 10 {
+                return Some("the engine goes round in circles".into());
+            }
+            for id in self.world.hosts.keys().copied().collect::<Vec<_>>() {
+                self.send_plan(id);
+                while !self.machines[&id].down.is_empty() {
+                    self.deliver_plan(id);
+                }
+                self.work(id);
+                self.report(id);
+                while !self.machines[&id].up.is_empty() {
+                    self.deliver_report(id);
+                }
+            }
+            self.now = self.now.plus(LONGEST_REST);
+            if let Some(wrong) = self.wrong() {
+                return Some(wrong);
+            }
+            let quiet = self.machines.values().all(|m| m.down.is_empty() && m.up.is_empty());
+            if quiet && self.world.vms.get(&VM).is_none_or(is_as_wanted) {
+                break;
+            }
+        }
+        let removed = self.world.vms.get(&VM)?;
+        (!is_as_wanted(removed)).then(|| {
+            format!("still {:?}, wanted {:?}: {} {:?}", removed.phase, removed.spec.power, removed.why, removed.status)
+        })
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let host = 0_u32..HOSTS;
+    prop_oneof![
+        12 => Just(Event::Engine),
+        8 => host.clone().prop_map(Event::SendPlan),
+        8 => host.clone().prop_map(Event::DeliverPlan),
+        8 => host.clone().prop_map(Event::Work),
+        10 => host.clone().prop_map(Event::Report),
+        8 => host.clone().prop_map(Event::DeliverReport),
+        1 => host.clone().prop_map(Event::Cut),
+        3 => host.clone().prop_map(Event::Connect),
+        3 => (host.clone(), any::<bool>()).prop_map(|(host, refuses)| Event::Refuse(host, refuses)),
+        1 => host.clone().prop_map(Event::GuestEnds),
+        1 => host.clone().prop_map(Event::PowerCut),
+        2 => host.clone().prop_map(Event::Drain),
+        3 => host.clone().prop_map(Event::Enable),
+        1 => host.prop_map(Event::Lose),
+        2 => prop::sample::select(vec![Power::On, Power::Paused, Power::Off, Power::OffHard]).prop_map(Event::Power),
+        1 => Just(Event::Reboot),
+        1 => Just(Event::Delete),
+        2 => (1_u32..90).prop_map(Event::Minutes),
+    ]
+}
+
+fn run(events: &[Event], without: Without) -> Result<(), String> {
+    let mut cloud = Cloud::new(without);
+    for (at, event) in events.iter().enumerate() {
+        cloud.happen(event);
+        if let Some(wrong) = cloud.wrong() {
+            return Err(format!("after event {at} ({event:?}): {wrong}"));
+        }
+    }
+    cloud.end_well().map_or(Ok(()), |wrong| Err(format!("in the end: {wrong}")))
+}
+
+/// Whether some random history goes wrong.
+fn some_history_goes_wrong(without: Without, cases: u32) -> bool {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    runner
+        .run(&prop::collection::vec(event(), 1..150), |events| {
+            run(&events, without).map_err(proptest::test_runner::TestCaseError::fail)
+        })
+        .is_err()
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 300, ..Config::default() })]
+
+    /// At no moment is anything of the VM on a host that its row does not name, nor is it moved away from disks that
+    /// are known to be used; in the end it is as wanted, or gone.
+    #[test]
+    fn no_history_doubles_a_vm_or_leaves_it_behind(events in prop::collection::vec(event(), 1..150)) {
+        let mut cloud = Cloud::new(Without::Nothing);
+        for event in &events {
+            cloud.happen(event);
+            prop_assert_eq!(cloud.wrong(), None, "after {:?}", event);
+        }
+        prop_assert_eq!(cloud.end_well(), None);
+    }
+}
+
+#[test]
+fn taking_the_guards_out_is_noticed() {
+    assert!(!some_history_goes_wrong(Without::Nothing, 200));
+    assert!(some_history_goes_wrong(Without::WaitingForAbsence, 2000));
+    assert!(some_history_goes_wrong(Without::StayingOnceStarted, 2000));
+}
+
+/// A late word about an earlier stay: without the guard the row would go while the host is about to bring the VM back.
+#[test]
+fn a_late_word_about_an_earlier_stay_does_not_count() {
+    let history = [
+        Event::Refuse(0, true),
+        Event::Drain(1),
+        Event::Engine,
+        Event::SendPlan(0),
+        Event::DeliverPlan(0),
+        Event::Work(0),
+        Event::Report(0),
+        Event::DeliverReport(0),
+        Event::Engine,
+        Event::SendPlan(0),
+        Event::DeliverPlan(0),
+        Event::Work(0),
+        Event::Report(0),
+        Event::Report(0),
+        Event::DeliverReport(0),
+        Event::Engine,
+        Event::Refuse(0, false),
+        Event::Minutes(60),
+        Event::Engine,
+        Event::SendPlan(0),
+        Event::Delete,
+        Event::DeliverReport(0),
+        Event::Engine,
+        Event::DeliverPlan(0),
+        Event::Work(0),
+    ];
+    assert_eq!(run(&history, Without::Nothing), Ok(()));
+    let error = run(&history, Without::TheRevisionOfAbsence).expect_err("the guard matters");
+    assert!(error.contains("the VM is None"), "{error}");
+}
+
+/// Every phase, every power, everything a host may have said, every state of the host: there is a way out.
+#[test]
+fn every_pairing_of_desire_and_fact_has_a_way_out() {
+    use Observed::{Absent, Failed, Off, Paused, Preparing, Running, Stopping, Unknown};
+    let first = HostId(1);
+    let mut pairings = 0;
+    for phase in [
+        VmPhase::Pending,
+        VmPhase::On(first),
+        VmPhase::Leaving(first),
+        VmPhase::Removing(None),
+        VmPhase::Removing(Some(first)),
+    ] {
+        for observed in [Unknown, Preparing, Running, Paused, Stopping, Off, Failed, Absent] {
+            for power in [Power::On, Power::Paused, Power::Off, Power::OffHard] {
+                for host_phase in [HostPhase::Joining, HostPhase::Ready, HostPhase::Lost] {
+                    for bits in 0_u32..32 {
+                        let bit = |n: u32| bits >> n & 1 == 1;
+                        let holds = bit(0) && phase.host().is_some();
+                        // A host that says nothing is left has nothing.
+                        if holds && observed == Absent && !matches!(phase, VmPhase::On(_)) {
+                            continue;
+                        }
+                        let mut cloud = Cloud::new(Without::Nothing);
+                        cloud.world.revision = 100;
+                        let host = cloud.world.host_mut(1);
+                        host.phase = host_phase;
+                        host.status.connected = bit(1);
+                        let vm = cloud.row().expect("exists");
+                        vm.phase = phase;
+                        vm.phase_revision = 90;
+                        vm.spec.power = power;
+                        vm.spec.boot_seq = 2;
+                        vm.generation = 3;
+                        vm.status.observed = observed;
+                        vm.status.ever_started = bit(2);
+                        vm.status.refused = bit(3);
+                        vm.status.generation = if bit(4) { 3 } else { 2 };
+                        vm.status.boot_seq = if bit(4) { 2 } else { 1 };
+                        if let Some(at) = phase.host() {
+                            vm.history.push(PlacementRecord { host: at, from: NOW, until: None });
+                        }
+                        let board = Board::new(&cloud.world);
+                        let vm = vm_of(&cloud);
+                        if let Verdict::Do(step) = next(vm, &cloud.world, &board, NOW) {
+                            let mut after = vm.clone();
+                            apply(&mut after, &step, 100, NOW);
+                            assert!(step == Step::Forget || after.phase != vm.phase, "a step moves on: {step:?}");
+                        }
+                        let machine = cloud.machines.get_mut(&first).expect("exists");
+                        machine.holds = holds;
+                        machine.ever_started = holds && bit(2);
+                        let removing = matches!(phase, VmPhase::Removing(_));
+                        assert_eq!(
+                            cloud.end_well(),
+                            None,
+                            "{phase:?} {observed:?} {power:?} {host_phase:?} {bits:05b}"
+                        );
+                        assert_eq!(cloud.world.vms.is_empty(), removing);
+                        pairings += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(pairings > 10_000, "{pairings}");
+}
+
+fn vm_of(cloud: &Cloud) -> &Vm {
+    &cloud.world.vms[&VM]
+}
+
+#[test]
+fn a_pending_vm_waits_for_its_images_and_gives_up_on_lost_ones() {
+    use holm_model::images::ImagePhase;
+    let verdict = |phase: Option<ImagePhase>| {
+        let mut world = Sample::with_hosts(1);
+        match phase {
+            Some(phase) => world.images.get_mut(&holm_model::ImageId(0)).expect("exists").phase = phase,
+            None => world.images.clear(),
+        }
+        next(&sample_vm(7), &world, &Board::new(&world), NOW)
+    };
+    assert!(matches!(verdict(Some(ImagePhase::Ready)), Verdict::Do(Step::Place { .. })));
+    assert!(matches!(verdict(Some(ImagePhase::Awaiting)), Verdict::Wait { .. }));
+    assert!(matches!(verdict(Some(ImagePhase::Fetching)), Verdict::Wait { .. }));
+    for phase in [Some(ImagePhase::Failed), Some(ImagePhase::Removing), None] {
+        let Verdict::Stuck(trouble) = verdict(phase) else { panic!("{phase:?} is not stuck") };
+        assert_eq!(trouble.class, TroubleClass::Permanent);
+        assert!(trouble.why.contains("image"), "{}", trouble.why);
+    }
+}
+
+#[test]
+fn a_disk_grows_to_its_image_when_it_is_placed() {
+    let world = Sample::with_hosts(1);
+    let mut vm = sample_vm(7);
+    let Verdict::Do(step) = next(&vm, &world, &Board::new(&world), NOW) else { panic!("not placed") };
+    apply(&mut vm, &step, 1, NOW);
+    assert_eq!((vm.spec.disks[0].size_mib, vm.generation), (64, 1));
+    assert_eq!(vm.leases.len(), 1);
+    assert_eq!(vm.phase, VmPhase::On(HostId(1)));
+}
+
+#[test]
+fn a_pinned_or_started_vm_stays_where_it_is() {
+    let mut world = Sample::with_hosts(2);
+    world.host_mut(1).spec.schedulable = Schedulable::Draining;
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    let verdict = |vm: &Vm| next(vm, &world, &Board::new(&world), NOW);
+    assert!(matches!(verdict(&vm), Verdict::Do(Step::Leave { refused: false, .. })));
+    vm.status.ever_started = true;
+    assert!(!matches!(verdict(&vm), Verdict::Do(_)));
+    vm.status.ever_started = false;
+    vm.spec.placement.host = Some(HostId(1));
+    assert!(!matches!(verdict(&vm), Verdict::Do(_)));
+    vm.status.refused = true;
+    assert!(matches!(verdict(&vm), Verdict::Stuck(t) if t.class == TroubleClass::Permanent));
+}
+
+#[test]
+fn a_host_that_refused_is_tried_last_and_only_after_a_rest_that_grows() {
+    let mut cloud = Cloud::new(Without::Nothing);
+    let mut hosts = Vec::new();
+    let mut rests = Vec::new();
+    for machine in cloud.machines.values_mut() {
+        machine.refuses = true;
+    }
+    for _ in 0..40 {
+        while cloud.engine() {
+            if let VmPhase::On(host) = vm_of(&cloud).phase
+                && vm_of(&cloud).status == VmStatus::default()
+            {
+                hosts.push(host.0);
+            }
+        }
+        for id in [HostId(1), HostId(2)] {
+            cloud.send_plan(id);
+            cloud.deliver_plan(id);
+            cloud.work(id);
+            cloud.report(id);
+            cloud.deliver_report(id);
+        }
+        let board = Board::new(&cloud.world);
+        if let Verdict::Wait { until: Some(until), why } = next(vm_of(&cloud), &cloud.world, &board, cloud.now) {
+            assert!(why.contains("tried again at"), "{why}");
+            rests.push(until.since(cloud.now).as_secs());
+            cloud.now = until;
+        }
+    }
+    assert_eq!(hosts[..3], [1, 2, 1]);
+    assert_eq!(rests[..4], [60, 120, 240, 480]);
+    assert!(rests.iter().all(|rest| *rest <= 3600), "{rests:?}");
+}
+
+#[test]
+fn a_lost_host_keeps_its_vm_and_the_reason_says_so() {
+    let mut world = Sample::with_hosts(2);
+    world.host_mut(1).phase = HostPhase::Lost;
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    let Verdict::Wait { why, .. } = next(&vm, &world, &Board::new(&world), NOW) else { panic!("does not wait") };
+    assert!(why.contains("the VM may be running there"), "{why}");
+    world.hosts.remove(&HostId(1));
+    assert!(matches!(next(&vm, &world, &Board::new(&world), NOW), Verdict::Stuck(_)));
+    for (phase, wanted) in [(VmPhase::Leaving(HostId(1)), false), (VmPhase::Removing(Some(HostId(1))), true)] {
+        vm.phase = phase;
+        let Verdict::Do(step) = next(&vm, &world, &Board::new(&world), NOW) else {
+            panic!("{phase:?} waits for nobody")
+        };
+        assert_eq!(step == Step::Forget, wanted);
+    }
+}
+
+#[test]
+fn history_is_bounded_and_deleting_twice_changes_nothing() {
+    let mut vm = sample_vm(7);
+    for _ in 0..50 {
+        let place = Step::Place { host: HostId(1), leases: Vec::new(), disk_sizes: Vec::new(), why: String::new() };
+        for step in [place, Step::Leave { why: String::new(), refused: true }, Step::Return { why: String::new() }] {
+            apply(&mut vm, &step, 5, NOW);
+        }
+    }
+    assert_eq!(vm.history.len(), 16);
+    assert!(vm.history.iter().all(|stay| stay.until == Some(NOW)));
+    vm.phase = VmPhase::Leaving(HostId(1));
+    remove(&mut vm, 9, NOW);
+    assert_eq!((vm.phase, vm.phase_revision), (VmPhase::Removing(Some(HostId(1))), 5));
+    let once = vm.clone();
+    remove(&mut vm, 11, Timestamp(0));
+    assert_eq!(vm, once);
+}
