@@ -7,9 +7,11 @@
 //! [`settings`], then `machines`, `volumes` and `links`.
 
 pub mod first_image;
+pub mod media;
 pub mod packages;
 mod run;
 pub mod settings;
+pub mod volumes;
 
 pub use run::{RunError, find_program};
 pub use settings::LinuxSettings;

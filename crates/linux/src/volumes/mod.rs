@@ -1,0 +1,310 @@
+//! Files that hold guests' data: the image cache, disks over it, context media.
+//!
+//! ```text
+//! DATA_DIR/images/DIGEST                     complete images;  DIGEST.part  fetches under way
+//! DATA_DIR/volumes/VM/disk-N.qcow2           disks
+//! DATA_DIR/volumes/VM/{context,cidata}.iso   context media
+//! ```
+//!
+//! Everything appears under its name only when it is complete. All writing to qcow2 files is `qemu-img`'s; whether
+//! there is anything to write is read from the header here, because starting a program costs more than all the rest.
+
+mod header;
+mod images;
+
+use crate::media;
+use crate::run::{self, RunError};
+use crate::settings::LinuxSettings;
+use async_trait::async_trait;
+use holm_driver::{Fault, Fetch, Volumes, VolumesSeen};
+use holm_model::VmId;
+use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use holm_model::images::ImageFormat;
+use images::ImageCache;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MIB: u64 = 1 << 20;
+/// What an empty qcow2 file and its directory entry need at most, with room to spare.
+const NEW_DISK: u64 = MIB;
+
+/// The volumes of one machine.
+#[derive(Debug)]
+pub struct QemuVolumes {
+    cache: ImageCache,
+    places: Arc<Places>,
+}
+
+#[derive(Debug)]
+struct Places {
+    images: PathBuf,
+    volumes: PathBuf,
+    qemu_img: PathBuf,
+}
+
+/// Bytes a process may still write on the file system of `path`, or of the first directory above it that exists.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    path.ancestors()
+        .find_map(|place| nix::sys::statvfs::statvfs(place).ok())
+        .map(|fs| u64::from(fs.blocks_available()).saturating_mul(fs.fragment_size()))
+}
+
+/// Says how much space is there and how much is wanted.
+fn space_fault(what: &str, needed: u64, free: Option<u64>, place: &Path) -> Fault {
+    let free = free.map_or_else(|| "an unknown number of".to_owned(), |free| (free / MIB).to_string());
+    Fault::transient(format!(
+        "cannot {what}: it needs {} MiB and {} has {free} MiB free; make room there",
+        needed.div_ceil(MIB),
+        place.display()
+    ))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Fault::unknown(format!("a file operation was cut short: {e}")))?
+}
+
+impl QemuVolumes {
+    /// Volumes under the settings' data directory. Nothing is created before it is needed.
+    #[must_use]
+    pub fn new(settings: &LinuxSettings) -> Self {
+        // Disks remember the path of what is under them, so it must not depend on the working directory.
+        let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+        let images = data.join("images");
+        let places = Places {
+            images: images.clone(),
+            volumes: data.join("volumes"),
+            qemu_img: run::find_program("qemu-img").unwrap_or_else(|| "qemu-img".into()),
+        };
+        Self { cache: ImageCache::new(images), places: Arc::new(places) }
+    }
+}
+
+impl Places {
+    fn of(&self, vm: VmId) -> PathBuf {
+        self.volumes.join(vm.to_string())
+    }
+
+    fn disk(&self, vm: VmId, disk: u32) -> PathBuf {
+        self.of(vm).join(format!("disk-{disk}.qcow2"))
+    }
+
+    /// Every VM's directory.
+    fn owners(&self) -> std::io::Result<Vec<(VmId, PathBuf)>> {
+        let entries = match std::fs::read_dir(&self.volumes) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        Ok(entries
+            .flatten()
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+            .collect())
+    }
+
+    fn disks_in(directory: &Path) -> Vec<(u32, PathBuf)> {
+        let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let number = name.to_str()?.strip_prefix("disk-")?.strip_suffix(".qcow2")?.parse().ok()?;
+                Some((number, entry.path()))
+            })
+            .collect()
+    }
+
+    /// The images that some disk here lies over.
+    fn images_in_use(&self) -> std::io::Result<BTreeSet<PathBuf>> {
+        Ok(self
+            .owners()?
+            .iter()
+            .flat_map(|(_, directory)| Self::disks_in(directory))
+            .filter_map(|(_, disk)| header::read(&disk).ok()?.backing)
+            .collect())
+    }
+
+    fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, base: Option<PathBuf>, running: bool) -> Result<PathBuf, Fault> {
+        let path = self.disk(vm, disk.id);
+        let wanted = disk.size_mib.saturating_mul(MIB);
+        match header::read(&path) {
+            Ok(_) if running => Ok(path),
+            Ok(header) if header.virtual_size >= wanted => Ok(path),
+            Ok(header) => {
+                tracing::info!(vm = vm.0, disk = disk.id, from = header.virtual_size, to = wanted, "growing a disk");
+                let mut command = std::process::Command::new(&self.qemu_img);
+                command.args(["resize", "-q", "-f", "qcow2"]).arg(&path).arg(wanted.to_string());
+                run::run(&mut command).map_err(|e| self.tool_fault(&format!("grow disk {} of VM {vm}", disk.id), &e))?;
+                Ok(path)
+            }
+            Err(e) if e.is_missing() && running => {
+                Err(Fault::permanent(format!("disk {} of VM {vm} is gone although the VM runs", disk.id)))
+            }
+            Err(e) if e.is_missing() => self.create_disk(vm, disk, base.as_deref(), wanted, &path).map(|()| path),
+            Err(e) => Err(Fault::permanent(format!("disk {} of VM {vm} is left as it is: {e}", disk.id))),
+        }
+    }
+
+    fn create_disk(&self, vm: VmId, disk: &DiskPlan, base: Option<&Path>, wanted: u64, path: &Path) -> Result<(), Fault> {
+        let what = format!("create disk {} of VM {vm}", disk.id);
+        let mut size = wanted;
+        let mut command = std::process::Command::new(&self.qemu_img);
+        command.args(["create", "-q", "-f", "qcow2"]);
+        if let (Some(base), Some(image)) = (base, &disk.base) {
+            size = size.max(base_size(base, image)?);
+            command.arg("-F").arg(image.format.qemu_name()).arg("-b").arg(base);
+        }
+        if size == 0 {
+            return Err(Fault::permanent(format!("cannot {what}: an empty disk of 0 MiB was asked for")));
+        }
+        let directory = self.of(vm);
+        let free = free_bytes(&directory);
+        if free.is_some_and(|free| free < NEW_DISK) {
+            return Err(space_fault(&what, NEW_DISK, free, &directory));
+        }
+        let io = |e: std::io::Error| self.io_fault(&what, &directory, &e);
+        std::fs::create_dir_all(&directory).map_err(io)?;
+        let new = directory.join(format!("disk-{}.new", disk.id));
+        match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(io(e)),
+            _ => {}
+        }
+        let outcome = run::run(command.arg(&new).arg(size.next_multiple_of(512).to_string()))
+            .map_err(|e| self.tool_fault(&what, &e))
+            // A power cut must not leave a name without its content: a disk that is no disk is never made again.
+            .and_then(|_| std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io))
+            .and_then(|()| std::fs::rename(&new, path).map_err(io));
+        if outcome.is_err() {
+            let _ = std::fs::remove_file(&new);
+            let _ = std::fs::remove_dir(&directory);
+        }
+        outcome
+    }
+
+    fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {
+        let what = format!("write the context media of VM {vm}");
+        let mut cidata = vec![("meta-data", files.meta_data.as_bytes()), ("user-data", files.user_data.as_bytes())];
+        if let Some(network) = &files.network_config {
+            cidata.push(("network-config", network.as_bytes()));
+        }
+        let directory = self.of(vm);
+        let media = [
+            ("context.iso", media::write("CONTEXT", &[("context.sh", files.context_sh.as_bytes())])),
+            ("cidata.iso", media::write("cidata", &cidata)),
+        ];
+        let mut paths = Vec::with_capacity(media.len());
+        for (name, disc) in media {
+            let disc = disc.map_err(|e| Fault::permanent(format!("cannot {what}: {e}")))?;
+            let path = directory.join(name);
+            // An unchanged medium stays the same file: a guest may have it open.
+            if std::fs::read(&path).ok().as_deref() != Some(&disc) {
+                let io = |e: std::io::Error| self.io_fault(&what, &directory, &e);
+                std::fs::create_dir_all(&directory).map_err(io)?;
+                let new = directory.join(format!("{name}.new"));
+                let written = std::fs::write(&new, &disc).and_then(|()| std::fs::rename(&new, &path));
+                if let Err(e) = written {
+                    let _ = std::fs::remove_file(&new);
+                    let _ = std::fs::remove_dir(&directory);
+                    return Err(io(e));
+                }
+            }
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+
+    fn ensure_absent(&self, vm: VmId) -> Result<(), Fault> {
+        match std::fs::remove_dir_all(self.of(vm)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Fault::transient(format!("cannot remove {}: {e}", self.of(vm).display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn survey(&self) -> std::io::Result<(BTreeSet<(VmId, u32)>, BTreeSet<VmId>)> {
+        let (mut disks, mut owners) = (BTreeSet::new(), BTreeSet::new());
+        for (vm, directory) in self.owners()? {
+            owners.insert(vm);
+            disks.extend(Self::disks_in(&directory).into_iter().map(|(number, _)| (vm, number)));
+        }
+        Ok((disks, owners))
+    }
+
+    fn io_fault(&self, what: &str, place: &Path, error: &std::io::Error) -> Fault {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => space_fault(what, NEW_DISK, free_bytes(place), place),
+            _ => Fault::transient(format!("cannot {what} in {}: {error}", place.display())),
+        }
+    }
+
+    fn tool_fault(&self, what: &str, error: &RunError) -> Fault {
+        if error.is_missing() {
+            return Fault::transient(format!("cannot {what}: qemu-img is not installed; run: apt-get install -y qemu-utils"));
+        }
+        if error.to_string().contains("No space left on device") {
+            return space_fault(what, NEW_DISK, free_bytes(&self.volumes), &self.volumes);
+        }
+        Fault::transient(format!("cannot {what}: {error}"))
+    }
+}
+
+/// Bytes a guest sees of a base. A base that leads to further files is refused: it would be opened as a path.
+fn base_size(base: &Path, image: &ImageRef) -> Result<u64, Fault> {
+    let missing = |e: &dyn std::fmt::Display| Fault::transient(format!("image {} is not in the cache: {e}", image.digest));
+    match image.format {
+        ImageFormat::Raw => base.metadata().map(|m| m.len()).map_err(|e| missing(&e)),
+        ImageFormat::Qcow2 => match header::read(base) {
+            Ok(header) if header.backing.is_some() || header.external_data => Err(Fault::permanent(format!(
+                "image {} refers to another file and is not used; flatten it with qemu-img convert and import it again",
+                image.digest
+            ))),
+            Ok(header) => Ok(header.virtual_size),
+            Err(e) if e.is_missing() => Err(missing(&e)),
+            Err(e) => Err(Fault::permanent(format!("image {} cannot be used: {e}", image.digest))),
+        },
+    }
+}
+
+#[async_trait]
+impl Volumes for QemuVolumes {
+    async fn survey(&self) -> Result<VolumesSeen, Fault> {
+        let places = self.places.clone();
+        let failed = |e: std::io::Error| Fault::transient(format!("cannot list the volumes: {e}"));
+        let images = self.cache.list().map_err(failed)?;
+        let (disks, owners) = blocking(move || places.survey().map_err(failed)).await?;
+        Ok(VolumesSeen { images, disks, owners })
+    }
+
+    async fn ensure_image(&self, image: &ImageRef, from: &dyn Fetch) -> Result<PathBuf, Fault> {
+        self.cache.ensure(image, from).await
+    }
+
+    async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault> {
+        let failed = |e: std::io::Error| {
+            Fault::transient(format!("cannot prune the image cache {}: {e}", self.places.images.display()))
+        };
+        let in_use = self.places.images_in_use().map_err(failed)?;
+        self.cache.prune(keep, &in_use).map_err(failed)
+    }
+
+    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, running: bool) -> Result<PathBuf, Fault> {
+        let base = disk.base.as_ref().map(|image| self.cache.path(&image.digest)).transpose()?;
+        let (places, disk) = (self.places.clone(), disk.clone());
+        blocking(move || places.ensure_disk(vm, &disk, base, running)).await
+    }
+
+    async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {
+        let (places, files) = (self.places.clone(), files.clone());
+        blocking(move || places.ensure_media(vm, &files)).await
+    }
+
+    async fn ensure_absent(&self, vm: VmId) -> Result<(), Fault> {
+        let places = self.places.clone();
+        blocking(move || places.ensure_absent(vm)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
