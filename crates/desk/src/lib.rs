@@ -1,1 +1,193 @@
-//! Serves every request whatever the door
+//! Serves every request, whatever the door it came through.
+//!
+//! A door (REST, the agent link, others) decodes what it got, calls one function here and encodes the answer. Here it
+//! is decided who asks, whether they may, whether the request is valid, and what is written: always one transaction
+//! per request, with its audit line and its idempotency key in it. Reads are taken from one consistent [`View`] and
+//! need neither a wait nor a write.
+//!
+//! This crate deliberately knows nothing of HTTP, JSON, certificates or sockets, and it decides nothing about placement
+//! or the order of steps: it writes desire (specs) and facts (reports), and the plan's functions say what follows.
+//!
+//! # Invariants
+//!
+//! * Whoever may not see an object is told that there is none; whoever may see it and not change it is told so.
+//! * Secrets (passwords, tokens) leave this crate once, when they are made; only hashes are kept.
+//! * Statuses are written only from reports of the present session of the host that the VM's phase names.
+//! * A file of an image is deleted only when no image's row names its digest, and no row gets a digest while that is
+//!   being looked at.
+//!
+//! Start reading at [`Desk`], then [`vms`](Desk::vm_create) and [`host_report`](Desk::host_report).
+
+mod bootstrap;
+mod caller;
+mod change;
+mod clusters;
+mod enrolment;
+mod entropy;
+mod error;
+mod host_sessions;
+mod hosts;
+mod housekeeping;
+mod images;
+mod list;
+mod networks;
+mod passwords;
+mod resolve;
+mod sessions;
+mod throttle;
+mod users;
+mod view;
+mod vms;
+
+pub use bootstrap::Bootstrapped;
+pub use caller::{Caller, Intent};
+pub use change::{Accepted, MetaChange};
+pub use clusters::ClusterDraft;
+pub use enrolment::{IssuedJoinToken, JoinClaim, JoinTokenDraft, Joined};
+pub use entropy::{Entropy, SystemEntropy};
+pub use error::{Error, ErrorKind};
+pub use holm_model::users::Secret;
+pub use holm_plan::explain::Explanation;
+pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
+pub use host_sessions::HostSession;
+pub use hosts::HostChange;
+pub use images::{ImageDraft, ImageFile};
+pub use list::{ListQuery, Listed, Page};
+pub use sessions::IssuedToken;
+pub use users::{GroupDraft, UserDraft};
+pub use view::{Counts, Owned, Seen, View, host_state, image_state};
+pub use vms::{PowerAction, VmChange};
+
+use holm_blobs::ImageStore;
+use holm_model::{Change, Clock};
+use holm_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What may be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a token from a login works.
+    pub session_lifetime: Duration,
+    /// Longest lifetime of a token made on purpose.
+    pub longest_token: Duration,
+    /// How long a host may be silent before it counts as lost.
+    pub host_lease: Duration,
+    /// Largest image accepted, bytes.
+    pub largest_image: u64,
+    /// Password checks that run at the same time.
+    pub logins_at_once: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            session_lifetime: Duration::from_secs(12 * 3600),
+            longest_token: Duration::from_secs(366 * 24 * 3600),
+            host_lease: Duration::from_secs(30),
+            largest_image: 4 << 40,
+            logins_at_once: 2,
+        }
+    }
+}
+
+/// What a desk is made of.
+pub struct DeskParts {
+    /// The rows.
+    pub store: Store,
+    /// The images' files.
+    pub images: ImageStore,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where secrets come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// What may be set.
+    pub settings: Settings,
+}
+
+/// The desk. Cloning it gives another handle to the same one.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    images: ImageStore,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+    passwords: passwords::Passwords,
+    throttle: throttle::Throttle,
+    sessions: Arc<host_sessions::Sessions>,
+    /// Held while rows get a digest and while files are deleted, so that neither overlooks the other.
+    digests: tokio::sync::Mutex<()>,
+}
+
+impl Desk {
+    /// Opens the desk. [`Desk::bootstrap`] must be called once after it.
+    ///
+    /// # Errors
+    /// When password hashing does not work on this machine.
+    pub fn new(parts: DeskParts) -> Result<Self, Error> {
+        let DeskParts { store, images, clock, entropy, settings } = parts;
+        Ok(Self(Arc::new(Inner {
+            passwords: passwords::Passwords::new(settings.logins_at_once)?,
+            throttle: throttle::Throttle::default(),
+            sessions: Arc::default(),
+            digests: tokio::sync::Mutex::new(()),
+            store,
+            images,
+            clock,
+            entropy,
+            settings,
+        })))
+    }
+
+    /// The present picture; cheap.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View(self.0.store.read())
+    }
+
+    /// What may be set, as it is set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The time as the desk sees it.
+    #[must_use]
+    pub fn now(&self) -> holm_model::Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Follows all changes from now on. [`View::may_see`] says which of them concern a caller.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        self.0.store.feed()
+    }
+
+    /// The changes since a revision; `None` when they are no longer kept: then list, and follow from there.
+    #[must_use]
+    pub fn changes_after(&self, revision: u64) -> Option<Vec<(u64, Change)>> {
+        self.0.store.changes_after(revision)
+    }
+
+    /// The audit log, newest first: lines before the given position, for administrators.
+    ///
+    /// # Errors
+    /// `Forbidden` for everybody else; `Unavailable` when the journal cannot be read.
+    pub async fn audit_lines(
+        &self,
+        caller: &Caller,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, AuditLine)>, Error> {
+        change::require_admin(caller, "read the audit log")?;
+        let store = self.0.store.clone();
+        let limit = limit.clamp(1, 1000);
+        tokio::task::spawn_blocking(move || store.audit_lines(before, limit))
+            .await
+            .map_err(|e| Error::internal("reading the audit log did not finish").caused_by(e))?
+            .map_err(Error::from)
+    }
+}

@@ -1,0 +1,66 @@
+//! The digests that are computed while bytes pass by.
+
+use holm_model::images::{DigestFunction, ExpectedDigest};
+use sha2::Digest as _;
+
+/// Hash states over the bytes so far: always BLAKE3, and another function only when a digest of it is expected.
+#[derive(Clone)]
+pub(crate) struct Hashes {
+    blake3: blake3::Hasher,
+    other: Option<Other>,
+}
+
+#[derive(Clone)]
+enum Other {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+}
+
+impl Hashes {
+    pub(crate) fn new(expected: Option<&ExpectedDigest>) -> Self {
+        let other = match expected.map(|e| e.function) {
+            Some(DigestFunction::Sha256) => Some(Other::Sha256(sha2::Sha256::new())),
+            Some(DigestFunction::Sha512) => Some(Other::Sha512(sha2::Sha512::new())),
+            Some(DigestFunction::Blake3) | None => None,
+        };
+        Self { blake3: blake3::Hasher::new(), other }
+    }
+
+    /// Whether these are the states that this expectation needs.
+    pub(crate) fn fit(&self, expected: Option<&ExpectedDigest>) -> bool {
+        match expected.map(|e| e.function) {
+            Some(DigestFunction::Sha256) => matches!(self.other, Some(Other::Sha256(_))),
+            Some(DigestFunction::Sha512) => matches!(self.other, Some(Other::Sha512(_))),
+            Some(DigestFunction::Blake3) | None => true,
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.blake3.update(bytes);
+        match &mut self.other {
+            Some(Other::Sha256(hasher)) => hasher.update(bytes),
+            Some(Other::Sha512(hasher)) => hasher.update(bytes),
+            None => {}
+        }
+    }
+
+    /// BLAKE3 of the bytes so far, hex.
+    pub(crate) fn blake3(&self) -> String {
+        self.blake3.finalize().to_hex().to_string()
+    }
+
+    /// The digest by the expected function, with the function's name.
+    pub(crate) fn by(&self, function: DigestFunction) -> (&'static str, Option<String>) {
+        match (function, &self.other) {
+            (DigestFunction::Blake3, _) => ("blake3", Some(self.blake3())),
+            (DigestFunction::Sha256, Some(Other::Sha256(hasher))) => {
+                ("sha256", Some(hex::encode(hasher.clone().finalize())))
+            }
+            (DigestFunction::Sha512, Some(Other::Sha512(hasher))) => {
+                ("sha512", Some(hex::encode(hasher.clone().finalize())))
+            }
+            (DigestFunction::Sha256, _) => ("sha256", None),
+            (DigestFunction::Sha512, _) => ("sha512", None),
+        }
+    }
+}

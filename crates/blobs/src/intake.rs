@@ -1,0 +1,211 @@
+//! Takes bytes in: reading, hashing and writing go on at the same time, with a bounded number of buffers between them.
+
+use crate::BlobError;
+use crate::hashes::Hashes;
+use crate::sidecar::{Sidecar, this_boot};
+use bytes::Bytes;
+use nix::sys::statvfs::statvfs;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use tokio::sync::mpsc;
+
+/// Bytes read, hashed and written at a time.
+pub(crate) const BUFFER: usize = 1 << 20;
+/// Buffers that may wait between two stages.
+pub(crate) const WAITING: usize = 4;
+/// Runs of zeros become holes in units of this many bytes.
+const BLOCK: usize = 4096;
+/// After so many bytes what has arrived is synced, so that a power cut costs no more.
+const SYNC_EVERY: u64 = 256 << 20;
+/// After so many bytes the free space is looked at.
+const LOOK_EVERY: u64 = 16 << 20;
+
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// An unfinished file, open for going on at its end.
+pub(crate) struct Part {
+    path: PathBuf,
+    file: File,
+    pub(crate) hashes: Hashes,
+    pub(crate) arrived: u64,
+    synced: u64,
+}
+
+/// Free bytes on the file system of `dir`.
+pub(crate) fn free_bytes(dir: &Path) -> Result<u64, BlobError> {
+    let stat = statvfs(dir).map_err(|e| BlobError::disk("look at the free space of", dir, e.into()))?;
+    #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
+    Ok(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+}
+
+impl Part {
+    /// Opens the unfinished file, cuts off what cannot be trusted, and computes the hash states anew unless `known`
+    /// has them for exactly this point.
+    pub(crate) fn open(path: &Path, fresh: Hashes, known: Option<(Hashes, u64)>) -> Result<Self, BlobError> {
+        let failed = |doing| move |e| BlobError::disk(doing, path, e);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed("open"))?;
+        let length = file.metadata().map_err(failed("look at"))?.len();
+        let boot = this_boot();
+        let sidecar = Sidecar::read(path);
+        let arrived = sidecar.trusted(length, &boot);
+        if arrived < length {
+            file.set_len(arrived).map_err(failed("shorten"))?;
+        }
+        let synced = sidecar.synced.min(arrived);
+        if sidecar.boot != boot {
+            // From now on the end of the file means something again.
+            Sidecar { boot, synced }.write(path)?;
+        }
+        let mut part = Self { path: path.to_path_buf(), file, hashes: fresh, arrived: 0, synced };
+        match known {
+            Some((hashes, at)) if at == arrived => part.hashes = hashes,
+            _ => part.hash_again(arrived)?,
+        }
+        part.arrived = arrived;
+        Ok(part)
+    }
+
+    fn hash_again(&mut self, until: u64) -> Result<(), BlobError> {
+        let mut buffer = vec![0; BUFFER];
+        let mut reader = (&self.file).take(until);
+        loop {
+            let got = reader.read(&mut buffer).map_err(|e| BlobError::disk("read", &self.path, e))?;
+            if got == 0 {
+                return Ok(());
+            }
+            self.hashes.update(&buffer[..got]);
+        }
+    }
+
+    /// Writes one buffer at `at`, leaving holes where whole blocks are zero.
+    fn write(&self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+        // Blocks are those of the file, so that a hole is a hole for the file system as well.
+        let lead = (BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or(0)) % BLOCK;
+        let (head, rest) = bytes.split_at(lead.min(bytes.len()));
+        let mut run: Option<(usize, usize)> = None;
+        let mut from = 0;
+        for block in std::iter::once(head).chain(rest.chunks(BLOCK)) {
+            let to = from + block.len();
+            if block == &ZEROS[..block.len()] {
+                if let Some((start, end)) = run.take() {
+                    self.file.write_all_at(&bytes[start..end], at + start as u64)?;
+                }
+            } else {
+                run = Some((run.map_or(from, |(start, _)| start), to));
+            }
+            from = to;
+        }
+        match run {
+            Some((start, end)) => {
+                self.file.write_all_at(&bytes[start..end], at + start as u64)?;
+                if end == bytes.len() {
+                    return Ok(());
+                }
+            }
+            None if bytes.is_empty() => return Ok(()),
+            None => {}
+        }
+        // The end of the file tells how much has arrived, so a hole at the end must count.
+        self.file.set_len(at + bytes.len() as u64)
+    }
+
+    /// Makes what has arrived survive a crash of the machine.
+    pub(crate) fn sync(&mut self) -> Result<(), BlobError> {
+        if self.synced == self.arrived {
+            return Ok(());
+        }
+        self.file.sync_all().map_err(|e| BlobError::disk("sync", &self.path, e))?;
+        self.synced = self.arrived;
+        Sidecar { boot: this_boot(), synced: self.synced }.write(&self.path)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes all buffers until the sender goes away. Whatever goes wrong, the file ends with the last whole buffer
+    /// that was written, and the hash states belong to exactly that. Runs on a thread of its own.
+    pub(crate) fn take_in(
+        &mut self,
+        buffers: &mut mpsc::Receiver<Bytes>,
+        reserve: u64,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), BlobError> {
+        let dir = self.path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let (to_hash, hashing) = sync_channel::<Bytes>(WAITING);
+        let mut hashes = self.hashes.clone();
+        let before = self.hashes.clone();
+        let (start, mut looked) = (self.arrived, None::<u64>);
+        let hasher = std::thread::Builder::new().name("holm-hash".into()).spawn(move || {
+            for bytes in hashing {
+                hashes.update(&bytes);
+            }
+            hashes
+        });
+        let hasher = hasher.map_err(|e| BlobError::disk("start a thread to hash", &self.path, e))?;
+        let mut result = Ok(());
+        while let Some(bytes) = buffers.blocking_recv() {
+            if looked.is_none_or(|at| self.arrived - at >= LOOK_EVERY) {
+                looked = Some(self.arrived);
+                match free_bytes(&dir) {
+                    Ok(free) if free < reserve => {
+                        result = Err(BlobError::NoSpace { path: dir.clone() });
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
+            if let Err(error) = self.write(self.arrived, &bytes) {
+                result = Err(BlobError::disk("write", &self.path, error));
+                // What was written of this buffer must not look as if it had arrived.
+                if let Err(error) = self.file.set_len(self.arrived) {
+                    tracing::warn!(path = %self.path.display(), %error, "an unfinished file could not be shortened");
+                }
+                break;
+            }
+            self.arrived += bytes.len() as u64;
+            // The hasher only goes away early by a panic, which the join below reports.
+            let _ = to_hash.send(bytes);
+            progress(self.arrived);
+            if self.arrived - self.synced >= SYNC_EVERY
+                && let Err(error) = self.sync()
+            {
+                result = Err(error);
+                break;
+            }
+        }
+        buffers.close();
+        drop(to_hash);
+        match hasher.join() {
+            Ok(hashes) => self.hashes = hashes,
+            Err(_) => {
+                self.hashes = before;
+                self.arrived = start;
+                // Opening the file again computes the states from its bytes.
+                return Err(BlobError::Disk {
+                    doing: "hash",
+                    path: self.path.clone(),
+                    source: std::io::Error::other("the hashing thread failed"),
+                });
+            }
+        }
+        result
+    }
+}

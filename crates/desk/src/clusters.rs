@@ -1,0 +1,92 @@
+//! Clusters.
+
+use crate::change::{Left, check_name_free, require_admin};
+use crate::view::{find_for, number};
+use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
+use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
+use holm_model::operations::{Operation, OperationVerb};
+use holm_model::permissions::Access;
+use holm_model::users::JoinToken;
+use holm_model::{Attributes, ClusterId, Name, Permissions};
+use holm_store::{Noun, Row};
+use std::sync::Arc;
+
+/// What everybody may see and only administrators may change: `644`.
+pub(crate) fn public() -> Permissions {
+    Permissions::from_octal(0o644).unwrap_or_default()
+}
+
+/// An unchecked request for a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterDraft {
+    /// Its name.
+    pub name: String,
+    /// How VMs without a policy of their own are placed.
+    pub policy: PlacementPolicy,
+}
+
+impl Desk {
+    /// Creates a cluster; administrators only.
+    ///
+    /// # Errors
+    /// When the caller may not, or the name is refused or taken.
+    pub async fn cluster_create(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: ClusterDraft,
+    ) -> Result<Accepted<Cluster>, Error> {
+        self.accept(caller, intent, "cluster.create", move |tx, asked| {
+            require_admin(&asked.caller, "create clusters")?;
+            let name = Name::new(draft.name)?;
+            check_name_free::<Cluster>(tx, &name, asked.caller.user_id(), None)?;
+            let id = tx.next_id::<Cluster>();
+            let meta = asked.meta(name, public(), Attributes::default());
+            let value = Cluster { id, meta, spec: ClusterSpec { policy: draft.policy } };
+            tx.put(value.clone());
+            let operation = asked.operation(tx, OperationVerb::Create, Cluster::object(id), 1);
+            Ok(Left { value, operation })
+        })
+        .await
+    }
+
+    /// Deletes an empty cluster other than the default one.
+    ///
+    /// # Errors
+    /// `InUse` while hosts or VMs name it.
+    pub async fn cluster_delete(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+    ) -> Result<Arc<Row<Operation>>, Error> {
+        let key = key.to_owned();
+        self.accept_deletion(caller, intent, "cluster.delete", move |tx, asked| {
+            let row = find_for::<Cluster>(tx, &asked.caller, &key, Access::Manage)?.clone();
+            asked.precondition(&row)?;
+            let id = row.value.id;
+            let called = format!("cluster {} ({})", number(&row.value), row.value.meta.name);
+            if id == ClusterId(0) {
+                return Err(Error::new(ErrorKind::InUse, format!("{called} is the default cluster and stays"))
+                    .hint("Hosts join it when no other is named."));
+            }
+            if let Some(host) = tx.hosts_in(id).next() {
+                return Err(Error::new(ErrorKind::InUse, format!("{called} still has host {host}"))
+                    .hint("Delete its hosts first."));
+            }
+            let pinned = tx.list::<holm_model::vms::Vm>().find(|vm| vm.value.spec.placement.cluster == Some(id));
+            if let Some(vm) = pinned {
+                return Err(Error::new(ErrorKind::InUse, format!("{called} is asked for by vm {}", vm.value.id))
+                    .hint("Delete the VM first."));
+            }
+            let waiting: Vec<_> =
+                tx.list::<JoinToken>().filter(|t| t.value.cluster == id).map(|t| t.value.id).collect();
+            for token in waiting {
+                tx.delete::<JoinToken>(token);
+            }
+            tx.delete::<Cluster>(id);
+            Ok(asked.operation(tx, OperationVerb::Delete, Cluster::object(id), 1))
+        })
+        .await
+    }
+}

@@ -1,0 +1,324 @@
+//! One consistent picture of the cloud, read with somebody's rights.
+
+use crate::list::Listed;
+use crate::{Caller, Error, ErrorKind};
+use holm_model::clusters::Cluster;
+use holm_model::hosts::{Host, HostPhase};
+use holm_model::images::{Image, ImagePhase};
+use holm_model::networks::Network;
+use holm_model::operations::{Operation, OperationState};
+use holm_model::permissions::Access;
+use holm_model::users::{Group, JoinToken, Token, User};
+use holm_model::vms::{NicLease, Vm, VmState};
+use holm_model::{Booked, ClusterId, HostId, ImageId, Meta, NetworkId, ObjectKind, ObjectRef, VmId, World};
+use holm_store::{Noun, Row, Snapshot, State};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A noun somebody may see or not.
+pub trait Seen: Noun {
+    /// Ownership and permissions, where it has them.
+    fn meta(&self) -> Option<&Meta>;
+    /// Whether `caller` may do `access`.
+    fn allows(&self, caller: &Caller, access: Access) -> bool;
+}
+
+/// A noun with ownership and permissions of its own.
+pub trait Owned: Seen {
+    /// They.
+    fn owned(&self) -> &Meta;
+    /// They, to change them.
+    fn owned_mut(&mut self) -> &mut Meta;
+}
+
+macro_rules! owned {
+    ($($noun:ident),*) => {
+        $(
+            impl Seen for $noun {
+                fn meta(&self) -> Option<&Meta> {
+                    Some(&self.meta)
+                }
+                fn allows(&self, caller: &Caller, access: Access) -> bool {
+                    caller.may(access, &self.meta)
+                }
+            }
+            impl Owned for $noun {
+                fn owned(&self) -> &Meta {
+                    &self.meta
+                }
+                fn owned_mut(&mut self) -> &mut Meta {
+                    &mut self.meta
+                }
+            }
+        )*
+    };
+}
+
+macro_rules! personal {
+    ($($noun:ident: $allows:expr;)*) => {
+        $(
+            impl Seen for $noun {
+                fn meta(&self) -> Option<&Meta> {
+                    None
+                }
+                fn allows(&self, caller: &Caller, access: Access) -> bool {
+                    let allows: fn(&Self, &Caller, Access) -> bool = $allows;
+                    caller.is_admin() || allows(self, caller, access)
+                }
+            }
+        )*
+    };
+}
+
+owned!(Vm, Host, Cluster, Image, Network);
+// Accounts and groups are known to their members only; tokens and operations to whom they belong.
+personal! {
+    User: |u, caller, access| u.id == caller.user_id() && access == Access::Use;
+    Group: |g, caller, access| caller.groups().contains(&g.id) && access == Access::Use;
+    Token: |t, caller, _| t.user == caller.user_id();
+    JoinToken: |_, _, _| false;
+    Operation: |o, caller, _| o.user == caller.user_id();
+}
+
+/// The number of an object's id.
+pub(crate) fn number<T: Noun>(value: &T) -> u32 {
+    T::raw(value.id())
+}
+
+/// Finds the one object that `key` (an id or a name) means for this caller. Of several with the same name, the
+/// caller's own is meant; else the name must be unique among those they may see.
+pub(crate) fn find<'a, T: Seen>(state: &'a State, caller: &Caller, key: &str) -> Result<&'a Arc<Row<T>>, Error> {
+    let missing = || Error::not_found(T::KIND.noun(), key);
+    if !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) {
+        let number: u32 = key.parse().map_err(|_| missing())?;
+        return state
+            .get::<T>(T::from_raw(number))
+            .filter(|row| row.value.allows(caller, Access::Use))
+            .ok_or_else(missing);
+    }
+    let mut seen: Vec<&Arc<Row<T>>> = state
+        .named::<T>(key)
+        .into_iter()
+        .filter_map(|id| state.get::<T>(id))
+        .filter(|row| row.value.allows(caller, Access::Use))
+        .collect();
+    if seen.len() > 1
+        && let Some(own) =
+            seen.iter().position(|row| row.value.meta().is_some_and(|meta| meta.owner == caller.user_id()))
+    {
+        seen = vec![seen[own]];
+    }
+    match seen.as_slice() {
+        [] => Err(missing()),
+        [one] => Ok(one),
+        several => {
+            let ids: Vec<String> = several.iter().map(|row| number(&row.value).to_string()).collect();
+            Err(Error::new(
+                ErrorKind::Conflict,
+                format!("several objects of kind {} are named {key:?}: {}", T::KIND.noun(), ids.join(", ")),
+            )
+            .hint("Give the id instead of the name."))
+        }
+    }
+}
+
+/// Like [`find`], and the caller must have this access.
+pub(crate) fn find_for<'a, T: Seen>(
+    state: &'a State,
+    caller: &Caller,
+    key: &str,
+    access: Access,
+) -> Result<&'a Arc<Row<T>>, Error> {
+    let row = find::<T>(state, caller, key)?;
+    if row.value.allows(caller, access) { Ok(row) } else { Err(denied(&row.value, caller, access)) }
+}
+
+fn denied<T: Seen>(value: &T, caller: &Caller, access: Access) -> Error {
+    let verb = match access {
+        Access::Use => "use",
+        Access::Manage => "change",
+        Access::Admin => "give away",
+    };
+    let called = value.name().map(|name| format!(" ({name})")).unwrap_or_default();
+    Error::new(
+        ErrorKind::Forbidden,
+        format!("user {} may not {verb} {} {}{called}", caller.user().name, T::KIND.noun(), number(value)),
+    )
+    .hint("Ask its owner or an administrator.")
+}
+
+/// One consistent picture of everything; cheap to take and to keep. Reads through it check the caller's rights;
+/// joins (what uses what) do not: they are for rendering objects the caller may already see.
+#[derive(Clone)]
+pub struct View(pub(crate) Snapshot);
+
+impl View {
+    /// The revision of this picture.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        World::revision(&*self.0)
+    }
+
+    /// Identifies the cloud.
+    #[must_use]
+    pub fn cloud(&self) -> Uuid {
+        World::cloud(&*self.0)
+    }
+
+    /// The picture as decisions read it.
+    #[must_use]
+    pub fn world(&self) -> &dyn World {
+        &*self.0
+    }
+
+    /// One object by id or name.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none the caller may see; `Conflict` when the name is not unique among those.
+    pub fn get<T: Seen>(&self, caller: &Caller, key: &str) -> Result<Arc<Row<T>>, Error> {
+        find::<T>(&self.0, caller, key).cloned()
+    }
+
+    /// One page of a list.
+    ///
+    /// # Errors
+    /// `Invalid` when the query names unknown fields or its cursor belongs to another query.
+    pub fn list<T: Listed>(&self, caller: &Caller, query: &crate::ListQuery) -> Result<crate::Page<T>, Error> {
+        crate::list::page(self, caller, query)
+    }
+
+    /// Whether the caller may see the object; of objects that are gone everybody may know the number.
+    #[must_use]
+    pub fn may_see(&self, caller: &Caller, object: ObjectRef) -> bool {
+        fn see<T: Seen>(view: &View, caller: &Caller, id: u32) -> bool {
+            view.0.get::<T>(T::from_raw(id)).is_none_or(|row| row.value.allows(caller, Access::Use))
+        }
+        match object.kind {
+            ObjectKind::Vm => see::<Vm>(self, caller, object.id),
+            ObjectKind::Host => see::<Host>(self, caller, object.id),
+            ObjectKind::Cluster => see::<Cluster>(self, caller, object.id),
+            ObjectKind::Image => see::<Image>(self, caller, object.id),
+            ObjectKind::Network => see::<Network>(self, caller, object.id),
+            ObjectKind::User => see::<User>(self, caller, object.id),
+            ObjectKind::Group => see::<Group>(self, caller, object.id),
+            ObjectKind::Token => see::<Token>(self, caller, object.id),
+            ObjectKind::JoinToken => see::<JoinToken>(self, caller, object.id),
+            ObjectKind::Operation => see::<Operation>(self, caller, object.id),
+        }
+    }
+
+    /// An object by its id, whoever asks.
+    #[must_use]
+    pub fn row<T: Seen>(&self, id: T::Id) -> Option<Arc<Row<T>>> {
+        self.0.get::<T>(id).cloned()
+    }
+
+    /// The public state of a VM.
+    #[must_use]
+    pub fn vm_state(&self, vm: &Vm) -> VmState {
+        vm_state(&self.0, vm)
+    }
+
+    /// The VMs that need this image, by id.
+    #[must_use]
+    pub fn vms_of_image(&self, image: ImageId) -> Vec<VmId> {
+        self.0.vms_of_image(image).collect()
+    }
+
+    /// The addresses lent in this network, by VM.
+    #[must_use]
+    pub fn leases(&self, network: NetworkId) -> Vec<(VmId, NicLease)> {
+        self.0
+            .vms_on_network(network)
+            .filter_map(|id| self.0.get::<Vm>(id))
+            .flat_map(|row| {
+                let of_network = row.value.leases.iter().filter(|lease| lease.network == network);
+                of_network.map(|lease| (row.value.id, lease.clone())).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// The hosts of a cluster, by id.
+    #[must_use]
+    pub fn hosts_in(&self, cluster: ClusterId) -> Vec<HostId> {
+        self.0.hosts_in(cluster).collect()
+    }
+
+    /// What is booked on a host.
+    #[must_use]
+    pub fn booked(&self, host: HostId) -> Booked {
+        World::booked(&*self.0, host)
+    }
+
+    /// How an operation stands.
+    #[must_use]
+    pub fn operation_state(&self, operation: &Operation) -> OperationState {
+        holm_plan::operation::state(operation, &*self.0)
+    }
+
+    /// How many objects there are in each state, of those the caller may see.
+    #[must_use]
+    pub fn counts(&self, caller: &Caller) -> Counts {
+        let mut counts = Counts::default();
+        for row in self.0.list::<Vm>() {
+            if row.value.allows(caller, Access::Use) {
+                *counts.vms.entry(self.vm_state(&row.value).to_string()).or_default() += 1;
+            }
+        }
+        for row in self.0.list::<Host>() {
+            if row.value.allows(caller, Access::Use) {
+                *counts.hosts.entry(host_state(&row.value).to_string()).or_default() += 1;
+            }
+        }
+        for row in self.0.list::<Image>() {
+            if row.value.allows(caller, Access::Use) {
+                *counts.images.entry(image_state(&row.value).to_string()).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// Numbers of objects by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// VMs.
+    pub vms: BTreeMap<String, u64>,
+    /// Hosts.
+    pub hosts: BTreeMap<String, u64>,
+    /// Images.
+    pub images: BTreeMap<String, u64>,
+}
+
+pub(crate) fn vm_state(state: &State, vm: &Vm) -> VmState {
+    let lost =
+        vm.phase.host().and_then(|host| state.get::<Host>(host)).is_some_and(|row| row.value.phase == HostPhase::Lost);
+    vm.state(lost)
+}
+
+/// The word for a host's state: `joining`, `ready`, `lost`, and `draining` or `disabled` for a ready host that takes
+/// no new VMs.
+#[must_use]
+pub fn host_state(host: &Host) -> &'static str {
+    use holm_model::hosts::Schedulable;
+    match (host.phase, host.spec.schedulable) {
+        (HostPhase::Joining, _) => "joining",
+        (HostPhase::Lost, _) => "lost",
+        (HostPhase::Ready, Schedulable::Enabled) => "ready",
+        (HostPhase::Ready, Schedulable::Draining) => "draining",
+        (HostPhase::Ready, Schedulable::Disabled) => "disabled",
+    }
+}
+
+/// The word for an image's state.
+#[must_use]
+pub fn image_state(image: &Image) -> &'static str {
+    match image.phase {
+        ImagePhase::Awaiting => "awaiting",
+        ImagePhase::Fetching => "fetching",
+        ImagePhase::Ready => "ready",
+        ImagePhase::Failed => "failed",
+        ImagePhase::Removing => "removing",
+    }
+}

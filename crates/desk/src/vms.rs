@@ -1,0 +1,405 @@
+//! Virtual machines: what users want of them.
+
+use crate::change::{Left, check_name_free};
+use crate::resolve::Names;
+use crate::view::{find, find_for};
+use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
+use holm_model::hosts::Host;
+use holm_model::networks::Network;
+use holm_model::operations::{Operation, OperationVerb};
+use holm_model::permissions::Access;
+use holm_model::vms::{Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmStatus};
+use holm_model::{Attributes, CpuShare, HostId, Permissions, VmId, World};
+use holm_plan::explain::Explanation;
+use holm_store::{Noun, Row, State};
+use std::sync::Arc;
+
+/// What a user asks a VM to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerAction {
+    /// Run.
+    Start,
+    /// Switch off by its power button; after the grace period its power is cut.
+    Stop,
+    /// Cut its power.
+    Poweroff,
+    /// Switch off and start again.
+    Reboot,
+    /// Stop its CPUs.
+    Pause,
+    /// Let its CPUs go on.
+    Resume,
+}
+
+/// A change of a VM's size or behavior. What is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VmChange {
+    /// Physical CPU booked for it.
+    pub cpu: Option<CpuShare>,
+    /// Processors the guest sees.
+    pub vcpus: Option<u32>,
+    /// Memory, MiB.
+    pub memory_mib: Option<u64>,
+    /// Disks by number and their new size, MiB; never smaller than before.
+    pub disks: Vec<(u32, u64)>,
+    /// What to do when it ends by itself.
+    pub restart: Option<RestartPolicy>,
+}
+
+/// Refuses the deletion of something that VMs use, naming some of them.
+pub(crate) fn refuse_while_used(called: &str, users: Vec<VmId>) -> Result<(), Error> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let mut shown: Vec<String> = users.iter().take(10).map(ToString::to_string).collect();
+    if users.len() > 10 {
+        shown.push(format!("and {} more", users.len() - 10));
+    }
+    let noun = if users.len() == 1 { "vm" } else { "vms" };
+    Err(Error::new(ErrorKind::InUse, format!("{called} is used by {noun} {}", shown.join(", ")))
+        .hint("Delete what uses it first."))
+}
+
+fn called(vm: &Vm) -> String {
+    format!("vm {} ({})", vm.id, vm.meta.name)
+}
+
+fn refuse_when_leaving(vm: &Vm) -> Result<(), Error> {
+    if matches!(vm.phase, VmPhase::Removing(_)) {
+        return Err(
+            Error::new(ErrorKind::Conflict, format!("{} is being deleted", called(vm))).hint("Create another VM.")
+        );
+    }
+    Ok(())
+}
+
+/// Refuses wanted addresses that are not in the network or lent to somebody, so that the user hears it at once.
+fn check_addresses(state: &State, spec: &VmSpec) -> Result<(), Error> {
+    for (at, nic) in spec.nics.iter().enumerate() {
+        let Some(network) = state.get::<Network>(nic.network).map(|row| &row.value) else { continue };
+        let refuse = |field: &str, given: String, wrong: String| {
+            let field = format!("nics[{at}].{field}");
+            Err(Error::new(ErrorKind::Invalid, format!("{field}: {given} {wrong}"))
+                .hint("Choose another address, or leave it out to get a free one.")
+                .field(field))
+        };
+        let called = format!("network {} ({})", network.id, network.meta.name);
+        if let Some(ip) = nic.ip4 {
+            match &network.spec.ip4 {
+                None => return refuse("ip4", ip.to_string(), format!("cannot be had: {called} has no IPv4")),
+                Some(pool) if !pool.subnet.contains(&ip) => {
+                    return refuse("ip4", ip.to_string(), format!("is not in {} of {called}", pool.subnet));
+                }
+                Some(pool) if pool.gateway == Some(ip) => {
+                    return refuse("ip4", ip.to_string(), format!("is the router of {called}"));
+                }
+                Some(_) => {}
+            }
+            if let Some(holder) = state.holder4(nic.network, ip) {
+                return refuse("ip4", ip.to_string(), format!("is lent to vm {holder}"));
+            }
+        }
+        if let Some(ip) = nic.ip6 {
+            match &network.spec.ip6 {
+                None => return refuse("ip6", ip.to_string(), format!("cannot be had: {called} has no IPv6")),
+                Some(pool) if !pool.subnet.contains(&ip) => {
+                    return refuse("ip6", ip.to_string(), format!("is not in {} of {called}", pool.subnet));
+                }
+                Some(pool) if pool.gateway == Some(ip) => {
+                    return refuse("ip6", ip.to_string(), format!("is the router of {called}"));
+                }
+                Some(_) => {}
+            }
+            if let Some(holder) = state.holder6(nic.network, ip) {
+                return refuse("ip6", ip.to_string(), format!("is lent to vm {holder}"));
+            }
+        }
+        if let Some(mac) = nic.mac
+            && let Some(holder) = state.holder_mac(nic.network, mac)
+        {
+            return refuse("mac", mac.to_string(), format!("is lent to vm {holder}"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a growth that the host the VM is on has no room for.
+fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> Result<(), Error> {
+    let Some(row) = state.get::<Host>(host) else { return Ok(()) };
+    let host = &row.value;
+    let booked = state.booked(host.id);
+    let old = &vm.spec;
+    let cases = [
+        (
+            "cpu",
+            u64::from(old.cpu.0),
+            u64::from(new.cpu.0),
+            u64::from(booked.cpu.0),
+            u64::from(host.cpu_capacity().0),
+            "hundredths of a core",
+        ),
+        ("memory_mib", old.memory_mib, new.memory_mib, booked.memory_mib, host.memory_capacity_mib(), "MiB of memory"),
+        ("disks", old.disk_mib(), new.disk_mib(), booked.disk_mib, host.disk_capacity_mib(), "MiB of disk"),
+    ];
+    for (field, old, new, booked, capacity, unit) in cases {
+        let others = booked.saturating_sub(old);
+        // A host may be overbooked already, by a smaller report than before: then shrinking is still fine.
+        if new > old && others.saturating_add(new) > capacity {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{field}: host {} ({}) has {} {unit} left for {}, not {new}",
+                    host.id,
+                    host.meta.name,
+                    capacity.saturating_sub(others),
+                    called(vm)
+                ),
+            )
+            .hint("Choose less, or delete something on that host.")
+            .field(field));
+        }
+    }
+    Ok(())
+}
+
+/// What an action makes of the desire; `None` when the VM is as asked already.
+fn act(vm: &Vm, action: PowerAction) -> Result<Option<(Power, u64)>, Error> {
+    let (power, seq) = (vm.spec.power, vm.spec.boot_seq);
+    let off = matches!(power, Power::Off | Power::OffHard);
+    // What counts is the host's word about this very start; an older word is about an older start.
+    let ended = vm.status.boot_seq >= seq && matches!(vm.status.observed, Observed::Off | Observed::Failed);
+    let refuse = |what: &str, hint: &str| {
+        Err(Error::new(ErrorKind::Conflict, format!("{} is off and cannot be {what}", called(vm))).hint(hint))
+    };
+    Ok(match action {
+        PowerAction::Start if off || ended => Some((Power::On, seq + 1)),
+        PowerAction::Start if power == Power::Paused => Some((Power::On, seq)),
+        PowerAction::Start => None,
+        PowerAction::Stop if off => None,
+        PowerAction::Stop => Some((Power::Off, seq)),
+        PowerAction::Poweroff if power == Power::OffHard => None,
+        PowerAction::Poweroff => Some((Power::OffHard, seq)),
+        PowerAction::Reboot if off => return refuse("rebooted", "Start it: holm vm start."),
+        PowerAction::Reboot => Some((Power::On, seq + 1)),
+        PowerAction::Pause if off => return refuse("paused", "Start it first."),
+        PowerAction::Pause if power == Power::Paused => None,
+        PowerAction::Pause => Some((Power::Paused, seq)),
+        PowerAction::Resume if off => return refuse("resumed", "Start it: holm vm start."),
+        PowerAction::Resume if power == Power::On => None,
+        PowerAction::Resume => Some((Power::On, seq)),
+    })
+}
+
+impl PowerAction {
+    fn verb(self) -> OperationVerb {
+        match self {
+            Self::Start => OperationVerb::Start,
+            Self::Stop => OperationVerb::Stop,
+            Self::Poweroff => OperationVerb::Poweroff,
+            Self::Reboot => OperationVerb::Reboot,
+            Self::Pause => OperationVerb::Pause,
+            Self::Resume => OperationVerb::Resume,
+        }
+    }
+
+    fn audited(self) -> &'static str {
+        match self {
+            Self::Start => "vm.start",
+            Self::Stop => "vm.stop",
+            Self::Poweroff => "vm.poweroff",
+            Self::Reboot => "vm.reboot",
+            Self::Pause => "vm.pause",
+            Self::Resume => "vm.resume",
+        }
+    }
+}
+
+impl Desk {
+    /// Creates a VM.
+    ///
+    /// # Errors
+    /// When the draft is refused, names something the caller may not see, or the name is taken.
+    pub async fn vm_create(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: VmDraft,
+        attributes: Attributes,
+    ) -> Result<Accepted<Vm>, Error> {
+        self.accept(caller, intent, "vm.create", move |tx, asked| {
+            attributes.check()?;
+            let (name, spec) = draft.check(&Names { state: tx, caller: &asked.caller })?;
+            check_name_free::<Vm>(tx, &name, asked.caller.user_id(), None)?;
+            check_addresses(tx, &spec)?;
+            if let (Some(host), Some(cluster)) = (spec.placement.host, spec.placement.cluster)
+                && let Some(row) = tx.get::<Host>(host)
+                && row.value.cluster != cluster
+            {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("host: host {host} ({}) is not in cluster {cluster}", row.value.meta.name),
+                )
+                .hint("Leave out one of the two.")
+                .field("host"));
+            }
+            let id = tx.next_id::<Vm>();
+            let value = Vm {
+                id,
+                meta: asked.meta(name, Permissions::default(), attributes),
+                spec,
+                generation: 1,
+                phase: VmPhase::Pending,
+                leases: Vec::new(),
+                status: VmStatus::default(),
+                trouble: None,
+                why: "It was created just now.".into(),
+                phase_since: asked.now,
+                phase_revision: 0,
+                history: Vec::new(),
+            };
+            tx.put(value.clone());
+            let operation = asked.operation(tx, OperationVerb::Create, Vm::object(id), 1);
+            Ok(Left { value, operation })
+        })
+        .await
+    }
+
+    /// Starts, stops, reboots, pauses or resumes a VM.
+    ///
+    /// # Errors
+    /// `Conflict` when the action makes no sense now: pausing what is off, anything with a VM that is being deleted.
+    pub async fn vm_power(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        action: PowerAction,
+    ) -> Result<Accepted<Vm>, Error> {
+        let key = key.to_owned();
+        self.accept(caller, intent, action.audited(), move |tx, asked| {
+            let row = find_for::<Vm>(tx, &asked.caller, &key, Access::Manage)?.clone();
+            asked.precondition(&row)?;
+            refuse_when_leaving(&row.value)?;
+            let mut value = row.value.clone();
+            if let Some((power, boot_seq)) = act(&value, action)? {
+                value.spec.power = power;
+                value.spec.boot_seq = boot_seq;
+                holm_plan::vm::changed(&mut value);
+                tx.put(value.clone());
+            }
+            let operation = asked.operation(tx, action.verb(), Vm::object(value.id), value.generation);
+            Ok(Left { value, operation })
+        })
+        .await
+    }
+
+    /// Changes a VM's size or behavior. Disks only grow. Memory and processors take effect at the next start when the
+    /// host cannot change them in a running guest; the VM then says that a restart is needed.
+    ///
+    /// # Errors
+    /// When a value is refused, a disk would shrink, or the VM's host has no room.
+    pub async fn vm_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        change: VmChange,
+    ) -> Result<Accepted<Vm>, Error> {
+        let key = key.to_owned();
+        self.accept(caller, intent, "vm.change", move |tx, asked| {
+            let row = find_for::<Vm>(tx, &asked.caller, &key, Access::Manage)?.clone();
+            asked.precondition(&row)?;
+            refuse_when_leaving(&row.value)?;
+            let mut value = row.value.clone();
+            let spec = &mut value.spec;
+            spec.cpu = change.cpu.unwrap_or(spec.cpu);
+            spec.vcpus = change.vcpus.unwrap_or(spec.vcpus);
+            spec.memory_mib = change.memory_mib.unwrap_or(spec.memory_mib);
+            spec.restart = change.restart.unwrap_or(spec.restart);
+            for (at, (id, size_mib)) in change.disks.iter().enumerate() {
+                let field = format!("disks[{at}]");
+                let Some(disk) = spec.disks.iter_mut().find(|disk| disk.id == *id) else {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!("{field}.id: {} has no disk {id}", called(&row.value)),
+                    )
+                    .hint("Look at its disks: holm vm show.")
+                    .field(format!("{field}.id")));
+                };
+                if *size_mib < disk.size_mib {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!("{field}.size_mib: {size_mib} MiB are less than the disk's {} MiB", disk.size_mib),
+                    )
+                    .hint("Disks only grow: shrinking one would destroy data at its end.")
+                    .field(format!("{field}.size_mib")));
+                }
+                disk.size_mib = *size_mib;
+            }
+            // A disk whose image has not arrived yet has no size before the VM is placed.
+            let mut sized = spec.clone();
+            for disk in &mut sized.disks {
+                disk.size_mib = disk.size_mib.max(1);
+            }
+            sized.check()?;
+            if let Some(host) = row.value.phase.host() {
+                check_room(tx, &row.value, host, &value.spec)?;
+            }
+            if value.spec != row.value.spec {
+                holm_plan::vm::changed(&mut value);
+                tx.put(value.clone());
+            }
+            let operation = asked.operation(tx, OperationVerb::Resize, Vm::object(value.id), value.generation);
+            Ok(Left { value, operation })
+        })
+        .await
+    }
+
+    /// Deletes a VM with its disks.
+    ///
+    /// # Errors
+    /// When there is no such VM or the caller may not.
+    pub async fn vm_delete(&self, caller: &Caller, intent: &Intent, key: &str) -> Result<Arc<Row<Operation>>, Error> {
+        let key = key.to_owned();
+        self.accept_deletion(caller, intent, "vm.delete", move |tx, asked| {
+            let row = find_for::<Vm>(tx, &asked.caller, &key, Access::Manage)?.clone();
+            asked.precondition(&row)?;
+            let mut value = row.value.clone();
+            let revision = World::revision(&**tx);
+            holm_plan::vm::remove(&mut value, revision, asked.now);
+            tx.put(value.clone());
+            Ok(asked.operation(tx, OperationVerb::Delete, Vm::object(value.id), value.generation))
+        })
+        .await
+    }
+
+    /// Why a VM is where it is, or why it is not yet anywhere, host by host.
+    ///
+    /// # Errors
+    /// When there is no such VM that the caller may see.
+    pub fn vm_explain(&self, caller: &Caller, key: &str) -> Result<Explanation, Error> {
+        let view = self.view();
+        let row = find::<Vm>(&view.0, caller, key)?;
+        let board = holm_plan::placement::Board::new(view.world());
+        Ok(holm_plan::explain::vm(&row.value, view.world(), &board, self.now()))
+    }
+
+    /// Where to reach a VM's console: the VM and the host it is on. Needs access manage, for a console is as good as
+    /// being at the machine.
+    ///
+    /// # Errors
+    /// `Conflict` while it is nowhere or its host is out of touch.
+    pub fn vm_reach(&self, caller: &Caller, key: &str) -> Result<(VmId, HostId), Error> {
+        let view = self.view();
+        let vm = &find_for::<Vm>(&view.0, caller, key, Access::Manage)?.value;
+        let Some(host) = vm.phase.host() else {
+            return Err(Error::new(ErrorKind::Conflict, format!("{} is not on any host yet: {}", called(vm), vm.why))
+                .hint(format!("See why: holm vm explain {}.", vm.id)));
+        };
+        match view.0.get::<Host>(host) {
+            Some(row) if row.value.status.connected => Ok((vm.id, host)),
+            _ => Err(Error::new(ErrorKind::Unavailable, format!("host {host} of {} is not connected", called(vm)))
+                .hint("Check the host's power, its network and its agent.")),
+        }
+    }
+}
