@@ -3,6 +3,7 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC. Sizes say their unit in their name. Ids are small integers;
 //! wherever a path or a field names another object, its name is accepted as well (`ObjectName`).
 
+pub mod audit;
 pub mod clusters;
 pub mod events;
 pub mod hosts;
@@ -13,6 +14,7 @@ pub mod problem;
 pub mod sessions;
 pub mod vms;
 
+pub use audit::*;
 pub use clusters::*;
 pub use events::*;
 pub use hosts::*;

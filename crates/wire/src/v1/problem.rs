@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// A stable word for programs: `invalid`, `not_found`, `exists`, `conflict`, `in_use`, `unauthenticated`,
-    /// `forbidden`, `too_many`, `too_large`, `precondition_failed`, `gone`, `unavailable`, `internal`.
+    /// A stable word for programs: `invalid`, `not_found`, `method_not_allowed`, `conflict` (also: a name is taken),
+    /// `in_use`, `unauthenticated`, `forbidden`, `too_many`, `too_large`, `unsupported_media_type`,
+    /// `precondition_failed`, `gone`, `timeout`, `no_space`, `unavailable`, `internal`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The HTTP status' meaning.

@@ -72,3 +72,14 @@ pub struct PasswordChange {
     /// The new one, 12 characters or more.
     pub new: String,
 }
+
+/// `POST /tickets`: a ticket for one connection, for browsers, whose WebSockets and event streams carry no header.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Ticket {
+    /// Give it as the query parameter `ticket` of one WebSocket or event stream.
+    #[schema(example = "o2dTJjXlYkqVdQnJ1nUe4A")]
+    pub ticket: String,
+    /// When it ceases to work.
+    #[schema(example = "2026-11-22T08:47:35.123Z")]
+    pub expires_at: String,
+}

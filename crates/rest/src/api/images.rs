@@ -1,0 +1,175 @@
+//! Images and their uploads.
+
+use super::Api;
+use super::door::{Asker, Trace};
+use super::requests::{Command, Key, List, Order, created, json, json_at, no_content};
+use crate::convert;
+use crate::problem::{Answer, Kind, Refusal};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures::StreamExt as _;
+use holm_model::images::Image;
+use holm_wire::v1::{self, UPLOAD_OFFSET};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, StatusCode};
+use std::io;
+use std::time::Duration;
+use tokio_util::io::StreamReader;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// How long an upload may stand still.
+const STALL: Duration = Duration::from_secs(60);
+const OFFSET: HeaderName = HeaderName::from_static(UPLOAD_OFFSET);
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(image_list, image_create))
+        .routes(routes!(image_get, image_delete))
+        .routes(routes!(content_head, content_append))
+        .routes(routes!(image_complete))
+}
+
+/// List images
+///
+/// Filters: `id`, `name`, `state`, `owner`, `kind`, `format`, `digest`.
+#[utoipa::path(
+    get, path = "/images", tag = "images", params(super::openapi::ListParams),
+    responses((status = 200, description = "A page of images.", body = v1::Page<v1::Image>)),
+)]
+async fn image_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
+    let page = api.desk().view().list::<Image>(&asker.caller, &query)?;
+    let items = page.items.iter().map(|row| convert::images::image(row, &page.view)).collect();
+    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+}
+
+/// Create an image
+///
+/// With `url` the front-end fetches it. Without, send the bytes to `/images/{image}/content` and then
+/// `/images/{image}/complete`.
+#[utoipa::path(
+    post, path = "/images", tag = "images",
+    request_body(content = v1::ImageCreate, example = json!({"name": "debian", "kind": "disk", "size": 143654912})),
+    responses((status = 201, description = "The image, which awaits its bytes.", body = v1::Image)),
+)]
+async fn image_create(State(api): State<Api>, command: Command<v1::ImageCreate>) -> Answer {
+    let draft = convert::images::draft(command.body)?;
+    let accepted = api.desk().image_create(&command.caller, &command.intent, draft).await?;
+    let body = convert::images::image(&accepted.row, &api.desk().view());
+    created(StatusCode::CREATED, accepted.row.revision, "images", body.id, &body)
+}
+
+/// Show an image
+#[utoipa::path(
+    get, path = "/images/{image}", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    responses((status = 200, description = "The image.", body = v1::Image)),
+)]
+async fn image_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
+    let view = api.desk().view();
+    let row = view.get::<Image>(&asker.caller, &key)?;
+    json_at(StatusCode::OK, row.revision, &convert::images::image(&row, &view))
+}
+
+/// Delete an image
+///
+/// Refused while VMs use it.
+#[utoipa::path(
+    delete, path = "/images/{image}", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    responses((status = 202, description = "What was asked for; follow it.", body = v1::Operation)),
+)]
+async fn image_delete(State(api): State<Api>, Key(key): Key, order: Order) -> Answer {
+    let operation = api.desk().image_delete(&order.caller, &order.intent, &key).await?;
+    json(StatusCode::ACCEPTED, &convert::operations::operation(&operation, &api.desk().view()))
+}
+
+fn with_offset(mut answer: Response, offset: u64) -> Response {
+    answer.headers_mut().insert(OFFSET, HeaderValue::from(offset));
+    answer
+}
+
+/// Ask how much of an upload has arrived
+///
+/// The header `Upload-Offset` of the answer says where to go on.
+#[utoipa::path(
+    head, path = "/images/{image}/content", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    responses(
+        (status = 204, description = "The upload stands at `Upload-Offset`.",
+         headers(("upload-offset" = u64, description = "Bytes that have arrived."))),
+    ),
+)]
+async fn content_head(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
+    let offset = api.desk().image_offset(&asker.caller, &key).await?;
+    Ok(with_offset(no_content(), offset))
+}
+
+/// Upload bytes of an image
+///
+/// The bytes follow those that have arrived; `Upload-Offset` says where the client believes that is. What arrived stays
+/// when the connection breaks: ask with HEAD and go on.
+#[utoipa::path(
+    patch, path = "/images/{image}/content", tag = "images",
+    params(
+        ("image" = String, Path, description = "Id or name.", example = "debian"),
+        ("upload-offset" = u64, Header, description = "Where these bytes begin.", example = 0),
+    ),
+    request_body(content = String, content_type = "application/octet-stream", description = "The bytes."),
+    responses(
+        (status = 204, description = "The bytes have arrived.",
+         headers(("upload-offset" = u64, description = "Bytes that have arrived."))),
+    ),
+)]
+async fn content_append(State(api): State<Api>, asker: Asker, Key(key): Key, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !["", "application/octet-stream", "application/offset+octet-stream"].contains(&kind) {
+        let shown: String = kind.chars().take(64).collect();
+        return Err(Refusal::new(Kind::UnsupportedMediaType, format!("the body's type is {shown:?}"))
+            .hint("Send Content-Type: application/octet-stream.")
+            .close());
+    }
+    let offset: u64 = parts
+        .headers
+        .get(&OFFSET)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            Refusal::invalid(UPLOAD_OFFSET, "the header Upload-Offset is missing or not a number")
+                .hint("Ask where the upload stands: HEAD on the same path.")
+                .close()
+        })?;
+    // The bytes go to the disk as they come; the client is held back by TCP when the disk is slower than the network.
+    let pieces = futures::stream::unfold(body.into_data_stream(), |mut body| async move {
+        let piece = match tokio::time::timeout(STALL, body.next()).await {
+            Ok(Some(Ok(piece))) => Ok(piece),
+            Ok(Some(Err(error))) => Err(io::Error::other(error)),
+            Ok(None) => return None,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing for 60 s")),
+        };
+        Some((piece, body))
+    });
+    let reader = Box::pin(StreamReader::new(pieces));
+    let id = parts.extensions.get::<Trace>().map(|trace| trace.id.clone());
+    tracing::debug!(request = ?id, image = %key, offset, "an upload goes on");
+    let arrived = api
+        .desk()
+        .image_append(&asker.caller, &key, offset, reader)
+        .await
+        .map_err(|error| Refusal::from(error).close())?;
+    Ok(with_offset(no_content(), arrived))
+}
+
+/// Complete an upload
+///
+/// The front-end checks digest and format; the image is ready then, or failed for good.
+#[utoipa::path(
+    post, path = "/images/{image}/complete", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    responses((status = 200, description = "The image, ready.", body = v1::Image)),
+)]
+async fn image_complete(State(api): State<Api>, Key(key): Key, order: Order) -> Answer {
+    let row = api.desk().image_complete(&order.caller, &order.intent, &key).await?;
+    json_at(StatusCode::OK, row.revision, &convert::images::image(&row, &api.desk().view()))
+}

@@ -1,0 +1,138 @@
+//! The REST interface under `/api/v1`.
+//!
+//! A handler takes a request apart, calls one function of the desk and writes the answer; no rule lives here. Reads are
+//! rendered from one [`holm_desk::View`], so that everything in an answer is of the same moment.
+
+pub mod door;
+pub mod openapi;
+pub mod requests;
+pub mod tickets;
+
+mod accounts;
+mod clusters;
+mod consoles;
+mod events;
+mod health;
+mod hosts;
+mod images;
+mod networks;
+mod operations;
+mod vms;
+
+pub use door::Door;
+pub use openapi::openapi_json;
+
+use crate::link::Links;
+use crate::metrics::Metrics;
+use crate::problem::Refusal;
+use axum::extract::OriginalUri;
+use axum::{Router, http};
+use holm_desk::Desk;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What the API is made of.
+pub struct ApiParts {
+    /// Serves the requests.
+    pub desk: Desk,
+    /// The sessions of the hosts, for consoles.
+    pub links: Links,
+    /// The agent link's URL as agents should dial it.
+    pub link_url: String,
+    /// SHA-256 of the authority's certificate, for join tokens.
+    pub authority_fingerprint: String,
+    /// Ends long answers when the front-end stops.
+    pub stop: CancellationToken,
+}
+
+/// The API's state; cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    parts: ApiParts,
+    metrics: Metrics,
+    tickets: tickets::Tickets,
+    started: Instant,
+    ready: AtomicBool,
+}
+
+impl Api {
+    /// The state of an API. It says it is not ready until [`Api::set_ready`].
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        let metrics = Metrics::new(openapi::paths());
+        Self(Arc::new(Inner {
+            parts,
+            metrics,
+            tickets: tickets::Tickets::default(),
+            started: Instant::now(),
+            ready: AtomicBool::new(false),
+        }))
+    }
+
+    /// Says whether requests are welcome; `/readyz` repeats it.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.parts.desk
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.0.parts.links
+    }
+
+    pub(crate) fn parts(&self) -> &ApiParts {
+        &self.0.parts
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn tickets(&self) -> &tickets::Tickets {
+        &self.0.tickets
+    }
+
+    pub(crate) fn uptime_s(&self) -> u64 {
+        self.0.started.elapsed().as_secs()
+    }
+
+    /// The service that answers every request, door included.
+    #[must_use]
+    pub fn service(&self) -> Door {
+        let (router, _) = routes().split_for_parts();
+        let router: Router = router
+            .fallback(async |OriginalUri(uri): OriginalUri| Refusal::no_such_path(uri.path()))
+            .method_not_allowed_fallback(async |method: http::Method, OriginalUri(uri): OriginalUri| {
+                Refusal::no_such_method(&method, uri.path())
+            })
+            .with_state(self.clone());
+        Door::new(router, self.clone())
+    }
+}
+
+/// Every route with its description.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    let v1 = OpenApiRouter::new()
+        .merge(accounts::routes())
+        .merge(clusters::routes())
+        .merge(consoles::routes())
+        .merge(events::routes())
+        .merge(hosts::routes())
+        .merge(images::routes())
+        .merge(networks::routes())
+        .merge(operations::routes())
+        .merge(vms::routes())
+        .merge(openapi::routes());
+    OpenApiRouter::new().nest("/api/v1", v1).merge(health::routes())
+}

@@ -1,0 +1,95 @@
+//! Between the model's nouns and the shapes of the interface. Nothing is decided here: words become enums and enums
+//! become words.
+
+pub mod attributes;
+pub mod hosts;
+pub mod images;
+pub mod networks;
+pub mod operations;
+pub mod sessions;
+pub mod vms;
+
+use crate::problem::{Answer, Refusal};
+use holm_desk::Row;
+use holm_model::{Meta, Trouble, TroubleClass};
+use holm_wire::v1;
+
+/// Name, ownership, permissions and attributes of a row.
+#[must_use]
+pub fn meta<T>(row: &Row<T>, meta: &Meta) -> v1::Meta {
+    v1::Meta {
+        name: meta.name.as_str().to_owned(),
+        owner: meta.owner.0,
+        group: meta.group.0,
+        permissions: meta.permissions.to_string(),
+        created_at: meta.created_at.to_string(),
+        revision: row.revision,
+        attributes: attributes::to_json(&meta.attributes),
+    }
+}
+
+/// What is wrong with an object.
+#[must_use]
+pub fn trouble(trouble: &Trouble) -> v1::Trouble {
+    let class = match trouble.class {
+        TroubleClass::Transient => "transient",
+        TroubleClass::Permanent => "permanent",
+        TroubleClass::Unknown => "unknown",
+    };
+    v1::Trouble {
+        class: class.into(),
+        since: trouble.since.to_string(),
+        attempts: trouble.attempts,
+        why: trouble.why.clone(),
+    }
+}
+
+/// A number of cores from hundredths of a core.
+#[must_use]
+pub fn cores(share: holm_model::CpuShare) -> f64 {
+    f64::from(share.0) / 100.0
+}
+
+/// Hundredths of a core from a number of cores as JSON has it.
+///
+/// # Errors
+/// When it is not between 0.01 and 10,000 or finer than a hundredth.
+pub fn share(field: &str, cores: f64) -> Answer<holm_model::CpuShare> {
+    let hundredths = (cores * 100.0).round();
+    let near = (cores * 100.0 - hundredths).abs() < 1e-6;
+    if !near || !(1.0..=1_000_000.0).contains(&hundredths) {
+        return Err(Refusal::invalid(field, format!("{field}: {cores} is not a number of cores from 0.01 to 10000"))
+            .hint("Write a number of cores such as 0.5 or 2, in steps of a hundredth."));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 1..=1e6 just above")]
+    Ok(holm_model::CpuShare(hundredths as u32))
+}
+
+/// Finds a word among those a field knows.
+///
+/// # Errors
+/// When it is none of them; the error lists them.
+pub fn word<T: Copy>(field: &str, given: &str, known: &[(&str, T)]) -> Answer<T> {
+    known.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
+        let shown: String = given.chars().take(64).collect();
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        Refusal::invalid(field, format!("{field}: {shown:?} is not known here"))
+            .hint(format!("Use one of {}.", words.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_hundredths_and_nothing_finer() {
+        for (given, hundredths) in [(0.01, 1), (0.1, 10), (0.29, 29), (1.5, 150), (10_000.0, 1_000_000)] {
+            assert_eq!(share("cpu", given).expect("is fine").0, hundredths);
+            assert!((cores(holm_model::CpuShare(hundredths)) - given).abs() < 1e-9);
+        }
+        for given in [0.0, -1.0, 0.001, 1.234, f64::NAN, f64::INFINITY, 10_001.0] {
+            assert!(share("cpu", given).is_err(), "{given}");
+        }
+    }
+}
