@@ -1,0 +1,263 @@
+//! How people write sizes, durations, disks and network cards on the command line.
+//!
+//! Every function here reads one word and says what is wrong with it; clap adds which flag it belongs to.
+
+use holm_model::units;
+use holm_wire::v1::{DiskCreate, DiskResize, NicCreate};
+use std::path::Path;
+use std::time::Duration;
+
+/// A size such as `512M` or `20G`, in whole MiB.
+///
+/// # Errors
+/// When it is no size.
+pub fn size(text: &str) -> Result<u64, String> {
+    units::parse_mib("size", text)
+        .map_err(|_| "not a size from 1 MiB up; write 512M, 20G or 1T (a bare number is MiB)".into())
+}
+
+/// A number of cores such as `0.5`.
+///
+/// # Errors
+/// When it is none, or not between 0.01 and 10,000.
+pub fn cores(text: &str) -> Result<f64, String> {
+    units::CpuShare::parse(text)
+        .map(|share| f64::from(share.0) / 100.0)
+        .map_err(|_| "not a number of cores between 0.01 and 10000 such as 0.5 or 2".into())
+}
+
+/// A duration such as `90s`, `10m`, `2h`, `7d`, or a number of seconds.
+///
+/// # Errors
+/// When it is none, or longer than ten years.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let refuse = || "not a duration; write 90s, 10m, 2h or 7d (a bare number is seconds)".to_owned();
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(refuse()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).ok_or_else(refuse)?;
+    if seconds > 315_360_000 {
+        return Err("longer than ten years".into());
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// `KEY=VALUE`.
+///
+/// # Errors
+/// When there is no `=` or nothing before it.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".into()),
+    }
+}
+
+/// `IMAGE` or `IMAGE:SIZE`, the disk a VM starts from.
+///
+/// # Errors
+/// When nothing is left for the image's name.
+pub fn image_disk(text: &str) -> Result<DiskCreate, String> {
+    // A colon belongs to the name unless a size follows it.
+    if let Some((image, after)) = text.rsplit_once(':')
+        && let Ok(mib) = size(after)
+        && !image.is_empty()
+    {
+        return Ok(DiskCreate { image: Some(image.to_owned()), size_mib: Some(mib) });
+    }
+    if text.is_empty() || text.starts_with(':') {
+        return Err("write IMAGE or IMAGE:SIZE such as debian:20G".into());
+    }
+    Ok(DiskCreate { image: Some(text.to_owned()), size_mib: None })
+}
+
+/// `image=NAME,size=SIZE`; either may be absent, not both.
+///
+/// # Errors
+/// When a key is unknown or given twice, a size is none, or nothing is said.
+pub fn disk(text: &str) -> Result<DiskCreate, String> {
+    let mut disk = DiskCreate::default();
+    for (key, value) in settings(text)? {
+        match key {
+            "image" if disk.image.is_none() => disk.image = Some(value.to_owned()),
+            "size" if disk.size_mib.is_none() => disk.size_mib = Some(size(value).map_err(|e| format!("size: {e}"))?),
+            "image" | "size" => return Err(format!("{key} is given twice")),
+            _ => return Err(format!("{key:?} is no setting of a disk; write image=NAME,size=SIZE")),
+        }
+    }
+    if disk.image.is_none() && disk.size_mib.is_none() {
+        return Err("write image=NAME,size=SIZE (at least one of them)".into());
+    }
+    Ok(disk)
+}
+
+/// `network=NAME,ip=ADDRESS,mac=ADDRESS`, or only the network's name. `ip` may be given for IPv4 and for IPv6.
+///
+/// # Errors
+/// When a key is unknown or given twice, an address is none, or there is no network.
+pub fn nic(text: &str) -> Result<NicCreate, String> {
+    if !text.is_empty() && !text.contains(['=', ',']) {
+        return Ok(NicCreate { network: text.to_owned(), ..NicCreate::default() });
+    }
+    let mut nic = NicCreate::default();
+    for (key, value) in settings(text)? {
+        let slot = match key {
+            "network" if nic.network.is_empty() => {
+                nic.network = value.to_owned();
+                continue;
+            }
+            "network" => return Err("network is given twice".into()),
+            "mac" => &mut nic.mac,
+            "ip" | "ip4" | "ip6" => match (key, value.parse::<std::net::IpAddr>()) {
+                ("ip" | "ip4", Ok(std::net::IpAddr::V4(_))) => &mut nic.ip4,
+                ("ip" | "ip6", Ok(std::net::IpAddr::V6(_))) => &mut nic.ip6,
+                _ => return Err(format!("{key}: {value:?} is no such address")),
+            },
+            _ => {
+                return Err(format!(
+                    "{key:?} is no setting of a network card; write network=NAME,ip=ADDRESS,mac=ADDRESS"
+                ));
+            }
+        };
+        if slot.replace(value.to_owned()).is_some() {
+            return Err(format!("{key} is given twice"));
+        }
+    }
+    if nic.network.is_empty() {
+        return Err("the network is missing; write network=NAME".into());
+    }
+    Ok(nic)
+}
+
+/// `NUMBER=SIZE`: the new size of one of a VM's disks.
+///
+/// # Errors
+/// When either is none.
+pub fn disk_resize(text: &str) -> Result<DiskResize, String> {
+    let refuse = || "write NUMBER=SIZE such as 0=20G".to_owned();
+    let (id, wanted) = text.split_once('=').ok_or_else(refuse)?;
+    Ok(DiskResize { id: id.parse().map_err(|_| refuse())?, size_mib: size(wanted)? })
+}
+
+/// `sha256:HEX`, `sha512:HEX` or `blake3:HEX`, in lower case.
+///
+/// # Errors
+/// When the algorithm is unknown or the digits are not as many as it gives.
+pub fn digest(text: &str) -> Result<String, String> {
+    let (algorithm, hex) = text.split_once(':').ok_or("write sha256:HEX, sha512:HEX or blake3:HEX")?;
+    let digits = match algorithm {
+        "sha256" | "blake3" => 64,
+        "sha512" => 128,
+        _ => return Err(format!("{algorithm:?} is not sha256, sha512 or blake3")),
+    };
+    if hex.len() != digits || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(format!("{algorithm} has {digits} hexadecimal digits, this has {}", hex.chars().count()));
+    }
+    Ok(format!("{algorithm}:{}", hex.to_ascii_lowercase()))
+}
+
+/// Text given directly, or `@FILE` (`@~/FILE` is in the home directory, `@-` is standard input). `@@` stands for a
+/// leading `@` of text.
+///
+/// # Errors
+/// When the file cannot be read or is no UTF-8.
+pub fn text_or_file(flag: &str, text: &str) -> crate::errors::Result<String> {
+    match text.strip_prefix('@') {
+        None => Ok(text.to_owned()),
+        Some(rest) if rest.starts_with('@') => Ok(rest.to_owned()),
+        Some(path) => read_file(flag, path),
+    }
+}
+
+/// The text of a file; `-` is standard input, a leading `~/` is the home directory.
+///
+/// # Errors
+/// When it cannot be read or is no UTF-8.
+pub fn read_file(flag: &str, path: &str) -> crate::errors::Result<String> {
+    use crate::errors::Error;
+    let refuse = |error: &std::io::Error| {
+        let mut refused = Error::usage(format!("{flag}: cannot read {path:?}: {error}"));
+        if error.kind() == std::io::ErrorKind::NotFound {
+            refused = refused.hint("Check the path; `-` reads standard input.");
+        }
+        refused
+    };
+    if path == "-" {
+        return std::io::read_to_string(std::io::stdin()).map_err(|e| refuse(&e));
+    }
+    let home = std::env::var_os("HOME");
+    let full = match (path.strip_prefix("~/"), &home) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => Path::new(path).to_owned(),
+    };
+    std::fs::read_to_string(full).map_err(|e| refuse(&e))
+}
+
+fn settings(text: &str) -> Result<Vec<(&str, &str)>, String> {
+    text.split(',')
+        .map(|word| match word.split_once('=') {
+            Some((key, value)) if !value.is_empty() => Ok((key, value)),
+            _ => Err(format!("{word:?} is not KEY=VALUE")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800), ("0", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "m", "-1s", "1.5h", "1w", "99999999999999999999s", "18446744073709551615d", "11y", "4000d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_colon_belongs_to_the_image_unless_a_size_follows() {
+        let read = |text| image_disk(text).map(|disk| (disk.image.expect("an image"), disk.size_mib));
+        assert_eq!(read("tiny"), Ok(("tiny".into(), None)));
+        assert_eq!(read("tiny:10G"), Ok(("tiny".into(), Some(10_240))));
+        assert_eq!(read("a:b"), Ok(("a:b".into(), None)));
+        assert_eq!(read("a:b:1G"), Ok(("a:b".into(), Some(1024))));
+        assert!(image_disk("").is_err());
+        assert!(image_disk(":10G").is_err());
+    }
+
+    #[test]
+    fn disks_and_cards() {
+        let made = disk("image=debian,size=20G").expect("a disk");
+        assert_eq!((made.image.as_deref(), made.size_mib), (Some("debian"), Some(20_480)));
+        for text in ["", "size", "size=", "size=x", "size=1G,size=2G", "color=red", "image=a,image=b"] {
+            assert!(disk(text).is_err(), "{text}");
+        }
+        assert_eq!(nic("lan").expect("a card").network, "lan");
+        let made = nic("network=lan,ip=10.0.0.5,ip=fd00::5,mac=02:00:00:00:00:01").expect("a card");
+        assert_eq!(made.ip4.as_deref(), Some("10.0.0.5"));
+        assert_eq!(made.ip6.as_deref(), Some("fd00::5"));
+        assert_eq!(made.mac.as_deref(), Some("02:00:00:00:00:01"));
+        for text in ["", "ip=10.0.0.5", "network=a,ip=10.0.0.5,ip=10.0.0.6", "network=a,ip=elsewhere", "network=a,x=y"]
+        {
+            assert!(nic(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn digests_are_checked_before_anything_is_sent() {
+        let hex = "AB".repeat(32);
+        assert_eq!(digest(&format!("sha256:{hex}")), Ok(format!("sha256:{}", hex.to_lowercase())));
+        assert!(digest(&hex).is_err());
+        assert!(digest("sha256:abcd").is_err());
+        assert!(digest(&format!("md5:{hex}")).is_err());
+        assert!(digest(&format!("sha256:{}", "zz".repeat(32))).is_err());
+    }
+}
