@@ -1,0 +1,339 @@
+//! What to do next for one VM: a pure function of what is wanted, remembered, seen and lately tried.
+//!
+//! ```text
+//!   nothing there ──Start──> running ──Press...──> shut down ──Off──> nothing there
+//!         ▲                  │   │ └─grace over / hard──Off──────────────▲
+//!         └──back-off── died ┘   └─ Tend, Cpus
+//!   absent: Remove, whatever is there
+//! ```
+//!
+//! # Invariants
+//!
+//! * Nothing is removed unless the plan says *absent*.
+//! * Nothing is started when something of it may run, and nothing that ended for good is started for the same `boot_seq`.
+//! * Every decision without an action either is settled or says when to look again.
+
+use crate::ledger::VmMemory;
+use holm_driver::{Ended, MachineSeen, RunState};
+use holm_model::host_plan::VmPlan;
+use holm_model::vms::{Observed, Power, RestartPolicy};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long between two presses of a power button that is not followed: a guest that is still booting misses the first.
+pub const PRESS_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the plan says of a VM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: it is left alone.
+    #[default]
+    Unsaid,
+    /// It belongs here.
+    Here(Arc<VmPlan>),
+    /// It is to be removed for good.
+    Absent,
+}
+
+/// What a keeper tried since the agent started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pad {
+    /// First and last press of the power button of the current stop.
+    pub pressed: Option<(Duration, Duration)>,
+    /// The generation that was applied to the running guest, and whether a restart is needed for the rest.
+    pub tended: Option<(u64, bool)>,
+    /// Whether everything of it was removed.
+    pub removed: bool,
+    /// The kind of action that failed last, and when it may be tried again.
+    pub held: Option<(Kind, Duration)>,
+    /// Failures in a row.
+    pub faults: u32,
+    /// Deaths in a row, each soon after its start.
+    pub deaths: u32,
+    /// Generation and `boot_seq` this host refuses for good, and why.
+    pub refused: Option<(u64, u64, String)>,
+    /// What went wrong last.
+    pub fault: Option<String>,
+}
+
+/// Everything a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// What the plan says.
+    pub wanted: &'a Wanted,
+    /// What the ledger remembers.
+    pub memory: &'a VmMemory,
+    /// What is there.
+    pub seen: Option<&'a MachineSeen>,
+    /// What was tried.
+    pub pad: &'a Pad,
+    /// The host's present boot; `None` while it is not known.
+    pub boot_id: Option<&'a str>,
+    /// Time since the agent started.
+    pub now: Duration,
+    /// How long a guest may take to follow its power button.
+    pub grace: Duration,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make ready what it needs and start it.
+    Start,
+    /// Stop or continue its CPUs.
+    Cpus(bool),
+    /// Make the running guest follow its plan as far as possible.
+    Tend,
+    /// Press its power button.
+    Press,
+    /// End its process.
+    Off,
+    /// Remove everything of it.
+    Remove,
+    /// Write something down before going on.
+    Note(Note),
+}
+
+/// The kinds of actions that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the action it names")]
+pub enum Kind {
+    Start,
+    Cpus,
+    Tend,
+    Press,
+    Off,
+    Remove,
+    Note,
+}
+
+impl Action {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Start => Kind::Start,
+            Self::Cpus(_) => Kind::Cpus,
+            Self::Tend => Kind::Tend,
+            Self::Press => Kind::Press,
+            Self::Off => Kind::Off,
+            Self::Remove => Kind::Remove,
+            Self::Note(_) => Kind::Note,
+        }
+    }
+}
+
+/// Something to write down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// It runs, for this `boot_seq` and generation.
+    Runs(u64, u64),
+    /// It ended by itself and is to be started again after a while.
+    Died(String),
+    /// It ended by itself and stays off for this `boot_seq`.
+    Ended {
+        /// The run's `boot_seq`.
+        boot_seq: u64,
+        /// One sentence.
+        why: String,
+        /// Whether it switched itself off.
+        clean: bool,
+    },
+    /// It was switched off as wanted.
+    Stopped,
+}
+
+/// What to do, what to say, when to look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The next action, if any.
+    pub action: Option<Action>,
+    /// When to decide again although nothing changed.
+    pub wake: Option<Duration>,
+    /// What the VM does.
+    pub observed: Observed,
+    /// One sentence for people.
+    pub message: Option<String>,
+}
+
+impl Decision {
+    fn rest(observed: Observed) -> Self {
+        Self { action: None, wake: None, observed, message: None }
+    }
+
+    fn say(mut self, message: impl Into<Option<String>>) -> Self {
+        self.message = message.into().or(self.message);
+        self
+    }
+
+    fn wake(mut self, at: Duration) -> Self {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+        self
+    }
+}
+
+/// 1, 2, 4 ... 60 seconds for the first, second, third ... failure in a row.
+#[must_use]
+pub fn back_off(failures: u32) -> Duration {
+    Duration::from_secs((1_u64 << failures.saturating_sub(1).min(6)).min(60))
+}
+
+impl Sight<'_> {
+    /// Does `action` unless one of its kind failed a moment ago.
+    fn act(&self, action: Action, observed: Observed) -> Decision {
+        let rest = Decision::rest(observed).say(self.pad.fault.clone());
+        match self.pad.held {
+            Some((kind, until)) if kind == action.kind() && self.now < until => rest.wake(until),
+            _ => Decision { action: Some(action), ..rest },
+        }
+    }
+
+    fn note(&self, note: Note, observed: Observed) -> Decision {
+        Decision { action: Some(Action::Note(note)), ..Decision::rest(observed) }
+    }
+}
+
+/// What to do next.
+#[must_use]
+pub fn decide(sight: &Sight<'_>) -> Decision {
+    match sight.wanted {
+        Wanted::Unsaid => Decision::rest(observe(sight.seen)),
+        Wanted::Absent if sight.pad.removed => Decision::rest(Observed::Absent),
+        Wanted::Absent => sight.act(Action::Remove, Observed::Stopping),
+        Wanted::Here(plan) => match sight.seen.map(|s| (&s.state, s)) {
+            Some((RunState::Running, seen)) => alive(sight, plan, seen, true),
+            Some((RunState::Paused, seen)) => alive(sight, plan, seen, false),
+            Some((RunState::ShutDown, seen)) => shut_down(sight, plan, seen),
+            Some((RunState::Gone(ended), _)) => gone(sight, plan, ended),
+            None => gone(sight, plan, &Ended::Unseen),
+        },
+    }
+}
+
+/// What a guest does as far as a survey tells.
+#[must_use]
+pub fn observe(seen: Option<&MachineSeen>) -> Observed {
+    match seen.map(|s| &s.state) {
+        Some(RunState::Running) => Observed::Running,
+        Some(RunState::Paused) => Observed::Paused,
+        Some(RunState::ShutDown | RunState::Gone(_)) | None => Observed::Off,
+    }
+}
+
+/// The `boot_seq` of a process; one that cannot tell is taken to be the remembered run, or else what is wanted.
+fn boot_of(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen) -> u64 {
+    match seen.boot_seq {
+        0 => sight.memory.run.as_ref().map_or(plan.boot_seq, |r| r.boot_seq),
+        known => known,
+    }
+}
+
+fn alive(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen, running: bool) -> Decision {
+    let boot = boot_of(sight, plan, seen);
+    let observed = if running { Observed::Running } else { Observed::Paused };
+    if !sight.memory.run.as_ref().is_some_and(|r| r.confirmed && r.boot_seq == boot) {
+        return sight.note(Note::Runs(boot, seen.generation), observed);
+    }
+    let reboot = plan.boot_seq > boot;
+    match plan.power {
+        Power::OffHard => return sight.act(Action::Off, Observed::Stopping),
+        Power::Off => return stop(sight, running, "it was asked to switch off"),
+        Power::On | Power::Paused if reboot => return stop(sight, running, "it was asked to switch off to boot again"),
+        Power::On | Power::Paused => {}
+    }
+    let wanted = plan.power == Power::On;
+    if wanted != running {
+        return sight.act(Action::Cpus(wanted), observed);
+    }
+    let refused = sight.pad.refused.as_ref().filter(|(g, b, _)| (*g, *b) == (plan.generation, plan.boot_seq));
+    if let Some((.., why)) = refused {
+        return Decision::rest(observed).say(why.clone());
+    }
+    if sight.pad.tended.is_none_or(|(generation, _)| generation != plan.generation) {
+        return sight.act(Action::Tend, observed);
+    }
+    Decision::rest(observed)
+}
+
+fn stop(sight: &Sight<'_>, running: bool, why: &str) -> Decision {
+    let Some((first, last)) = sight.pad.pressed else {
+        // Stopped CPUs cannot follow a button.
+        let action = if running { Action::Press } else { Action::Cpus(true) };
+        let held = sight.pad.held.is_some_and(|(kind, _)| kind == Kind::Cpus);
+        return sight.act(if held { Action::Off } else { action }, Observed::Stopping);
+    };
+    let (force, again) = (first + sight.grace, last + PRESS_AGAIN);
+    if sight.now >= force {
+        return sight.act(Action::Off, Observed::Stopping);
+    }
+    if sight.now >= again && running {
+        let act = sight.act(Action::Press, Observed::Stopping);
+        return if act.action.is_some() { act } else { act.wake(force) };
+    }
+    let left = (force - sight.now).as_secs().max(1);
+    let rest = Decision::rest(Observed::Stopping).say(format!("{why}; its power is cut in {left} s at the latest"));
+    rest.wake(force.min(again))
+}
+
+fn shut_down(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen) -> Decision {
+    let boot = boot_of(sight, plan, seen);
+    if !plan.power.wants_process() || plan.boot_seq > boot {
+        return sight.act(Action::Off, Observed::Stopping);
+    }
+    let why = "the guest switched itself off";
+    let noted = sight.memory.ended.as_ref().is_some_and(|e| e.boot_seq >= boot);
+    let confirmed = sight.memory.run.as_ref().is_some_and(|r| r.confirmed);
+    match plan.restart {
+        RestartPolicy::Always if confirmed => sight.note(Note::Died(why.into()), Observed::Failed),
+        RestartPolicy::OnFailure | RestartPolicy::Never if !noted => {
+            sight.note(Note::Ended { boot_seq: boot, why: why.into(), clean: true }, Observed::Off)
+        }
+        _ => sight.act(Action::Off, Observed::Off),
+    }
+}
+
+fn gone(sight: &Sight<'_>, plan: &VmPlan, ended: &Ended) -> Decision {
+    let memory = sight.memory;
+    let run = memory.run.as_ref();
+    if !plan.power.wants_process() {
+        if run.is_some_and(|r| r.confirmed) {
+            return sight.note(Note::Stopped, Observed::Off);
+        }
+        return Decision::rest(Observed::Off);
+    }
+    if let Some(ending) = memory.ended.as_ref().filter(|e| e.boot_seq >= plan.boot_seq) {
+        let observed = if ending.clean { Observed::Off } else { Observed::Failed };
+        return Decision::rest(observed).say(ending.why.clone());
+    }
+    if let Some((generation, boot, why)) = &sight.pad.refused
+        && (*generation, *boot) == (plan.generation, plan.boot_seq)
+    {
+        return Decision::rest(Observed::Failed).say(why.clone());
+    }
+    let observed = if sight.pad.fault.is_some() { Observed::Failed } else { Observed::Preparing };
+    let Some(run) = run.filter(|r| r.boot_seq >= plan.boot_seq && r.confirmed) else {
+        return sight.act(Action::Start, observed);
+    };
+    let why = match (ended, sight.boot_id) {
+        (Ended::Died(words), _) => format!("its process ended: {words}"),
+        (Ended::Unseen, Some(boot)) if boot == run.boot_id => "its process was gone when it was looked for".into(),
+        (Ended::Unseen, None) if plan.restart == RestartPolicy::Never => {
+            // Whether the host lost its power decides, and that is known in a moment.
+            return Decision::rest(Observed::Failed)
+                .say("its process is gone; waits to learn whether the host was started anew".to_owned())
+                .wake(sight.now + Duration::from_millis(500));
+        }
+        // The host was started anew: it ran, so it runs again.
+        (Ended::Unseen, _) => return sight.act(Action::Start, observed),
+    };
+    match plan.restart {
+        RestartPolicy::Never => {
+            sight.note(Note::Ended { boot_seq: run.boot_seq, why, clean: false }, Observed::Failed)
+        }
+        RestartPolicy::Always | RestartPolicy::OnFailure => sight.note(Note::Died(why), Observed::Failed),
+    }
+}
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;
