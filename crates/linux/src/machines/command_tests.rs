@@ -1,0 +1,161 @@
+use super::*;
+use crate::machines::fixtures::{nic, order};
+use holm_model::host_plan::DiskPlan;
+
+fn around() -> Surroundings {
+    Surroundings {
+        accelerator: Accelerator::Tcg,
+        qmp_fd: 9,
+        events_socket: "/run/holm/vm/7/events".into(),
+        serial_socket: "/run/holm/vm/7/serial".into(),
+        serial_log: "/data/machines/7/serial.log".into(),
+        vnc_socket: "/run/holm/vm/7/vnc".into(),
+        pid_file: "/run/holm/vm/7/pid".into(),
+        uid: Some(1_900_000_007),
+        uefi: None,
+        mtus: vec![],
+        vhost: false,
+        tsc_khz: Some(2_500_000),
+    }
+}
+
+/// One line per option, so that a difference is easy to read.
+fn lines(order: &MachineOrder, around: &Surroundings) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in arguments(order, around).expect("a good order") {
+        let word = word.into_string().expect("text");
+        match lines.last_mut() {
+            Some(last) if !word.starts_with('-') => {
+                last.push(' ');
+                last.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_disk_guest_on_q35() {
+    let mut order = order(7);
+    order.plan.vcpus = 2;
+    order.plan.disks = vec![DiskPlan { id: 0, base: None, size_mib: 64 }];
+    order.disks = vec!["/data/disks/7/0,odd.qcow2".into()];
+    order.media = vec!["/data/disks/7/context.iso".into()];
+    order.plan.nics = vec![nic(0)];
+    order.ports = vec!["holm7n0".into()];
+    let got = lines(&order, &Surroundings { mtus: vec![1450], ..around() });
+    let want = r#"-name guest=web,process=holm-vm-7,debug-threads=on
+-uuid 00000000-0000-4000-8000-000000000007
+-nodefaults
+-no-user-config
+-sandbox on,obsolete=deny,spawn=deny,resourcecontrol=deny
+-runas 1900000007:1900000007
+-pidfile /run/holm/vm/7/pid
+-machine q35,vmport=off,hpet=on,graphics=off
+-accel tcg,thread=multi,tb-size=32
+-cpu max
+-smp 2,sockets=1,cores=2,threads=1
+-m size=64M
+-rtc base=utc
+-smbios type=1,manufacturer=Holm,product=Holm VM,uuid=00000000-0000-4000-8000-000000000007
+-boot strict=on
+-action reboot=reset,shutdown=pause,panic=pause,watchdog=reset
+-chardev socket,id=qmp,fd=9,server=on,wait=off
+-mon chardev=qmp,mode=control
+-chardev socket,id=events,server=on,wait=off,path=/run/holm/vm/7/events
+-mon chardev=events,mode=control
+-chardev socket,id=serial0,server=on,wait=off,logappend=on,path=/run/holm/vm/7/serial,logfile=/data/machines/7/serial.log
+-serial chardev:serial0
+-blockdev {"cache":{"direct":false,"no-flush":false},"detect-zeroes":"unmap","discard":"unmap","driver":"qcow2","file":{"aio":"threads","cache":{"direct":false,"no-flush":false},"discard":"unmap","driver":"file","filename":"/data/disks/7/0,odd.qcow2","locking":"on"},"node-name":"disk-0"}
+-device {"bootindex":0,"discard":true,"drive":"disk-0","driver":"virtio-blk-pci","id":"vd-0","serial":"holm-7-0","write-cache":"on"}
+-blockdev {"driver":"raw","file":{"driver":"file","filename":"/data/disks/7/context.iso","locking":"off","read-only":true},"node-name":"medium-0","read-only":true}
+-device {"drive":"medium-0","driver":"virtio-blk-pci","id":"medium-0","serial":"holm-7-m0"}
+-netdev tap,id=net-0,ifname=holm7n0,script=no,downscript=no
+-device {"driver":"virtio-net-pci","host_mtu":1450,"id":"nic-0","mac":"02:00:0a:4d:00:02","netdev":"net-0","romfile":""}
+-object rng-random,id=rng0,filename=/dev/urandom
+-device {"driver":"virtio-rng-pci","rng":"rng0"}
+-device {"deflate-on-oom":true,"driver":"virtio-balloon-pci","free-page-reporting":true}
+-display none
+-device {"chassis":1,"driver":"pcie-root-port","id":"spare-0","slot":1}
+-device {"chassis":2,"driver":"pcie-root-port","id":"spare-1","slot":2}
+-device {"chassis":3,"driver":"pcie-root-port","id":"spare-2","slot":3}
+-device {"chassis":4,"driver":"pcie-root-port","id":"spare-3","slot":4}"#;
+    assert_eq!(got.join("\n"), want);
+}
+
+#[test]
+fn a_kernel_on_microvm_is_told_its_clock_only_under_translation() {
+    let mut order = order(7);
+    order.plan.machine = Machine::Microvm;
+    let kernel = holm_model::host_plan::ImageRef {
+        digest: "00".into(),
+        format: holm_model::images::ImageFormat::Raw,
+        file_size: 1,
+    };
+    order.plan.boot = BootPlan::Kernel { kernel, initrd: None, cmdline: "console=ttyS0 quiet".into() };
+    order.kernel = Some("/cache/kernel".into());
+    order.initrd = Some("/cache/init,rd".into());
+    let got = lines(&order, &around());
+    assert!(got.contains(&"-append console=ttyS0 quiet tsc_early_khz=2500000".to_owned()), "{got:#?}");
+    assert!(got.contains(&"-initrd /cache/init,,rd".to_owned()), "{got:#?}");
+    assert!(!got.iter().any(|l| l.contains("pci")), "{got:#?}");
+    let kvm = lines(&order, &Surroundings { accelerator: Accelerator::Kvm, ..around() });
+    assert!(kvm.contains(&"-append console=ttyS0 quiet".to_owned()), "{kvm:#?}");
+    assert!(kvm.contains(&"-cpu host".to_owned()), "{kvm:#?}");
+}
+
+#[test]
+fn a_screen_and_uefi() {
+    let mut order = order(7);
+    order.plan.graphics = true;
+    order.plan.firmware = Firmware::Uefi;
+    let uefi = Some(("/ovmf/code.fd".into(), "/data/vars.fd".into()));
+    let got = lines(&order, &Surroundings { uefi, uid: None, ..around() });
+    assert!(got.contains(&"-vnc unix:/run/holm/vm/7/vnc".to_owned()), "{got:#?}");
+    let machine = "-machine q35,vmport=off,hpet=on,graphics=on,pflash0=uefi-code,pflash1=uefi-vars".to_owned();
+    assert!(got.contains(&machine), "{got:#?}");
+    let sandbox = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned();
+    assert!(got.contains(&sandbox), "{got:#?}");
+    assert!(!got.iter().any(|l| l.starts_with("-display") || l.starts_with("-runas")), "{got:#?}");
+}
+
+#[test]
+fn a_paused_guest_starts_with_its_cpus_stopped() {
+    let mut order = order(7);
+    assert!(!lines(&order, &around()).contains(&"-S".to_owned()));
+    order.plan.power = Power::Paused;
+    assert!(lines(&order, &around()).contains(&"-S".to_owned()));
+}
+
+#[test]
+fn names_cannot_smuggle_options_and_context_stays_out() {
+    let mut order = order(7);
+    order.plan.name = "a,process=evil".into();
+    order.plan.context.user_data = "password: hunter2".into();
+    let got = lines(&order, &around());
+    assert_eq!(got[0], "-name guest=a,,process=evil,process=holm-vm-7,debug-threads=on");
+    assert!(!got.iter().any(|l| l.contains("hunter2")));
+}
+
+#[test]
+fn what_a_machine_cannot_do_is_refused_for_good() {
+    let refused = |change: &dyn Fn(&mut MachineOrder)| {
+        let mut order = order(7);
+        change(&mut order);
+        let fault = arguments(&order, &around()).expect_err("refused");
+        assert_eq!(fault.class, holm_driver::FaultClass::Permanent, "{fault}");
+        fault.says
+    };
+    assert!(refused(&|o| o.plan.machine = Machine::Microvm).contains("boots only a kernel"));
+    assert!(refused(&|o| o.plan.firmware = Firmware::Uefi).contains("package ovmf"));
+    assert!(refused(&|o| o.disks.push("/x".into())).contains("disks"));
+    assert!(refused(&|o| o.plan.nics.push(nic(0))).contains("network cards"));
+    assert!(refused(&|o| o.kernel = Some("/x".into())).contains("kernel"));
+    assert!(refused(&|o| o.plan.vcpus = 0).contains("no processor"));
+}
+
+#[test]
+fn the_translation_cache_follows_memory_within_bounds() {
+    assert_eq!([64, 256, 1 << 20].map(translation_cache_mib), [32, 64, 256]);
+}

@@ -1,0 +1,292 @@
+//! Starting a guest's process, in steps between any two of which the agent may be killed.
+//!
+//! 1. directories, the lock, control groups: nothing runs, the lock is free again when the agent dies;
+//! 2. the record without a process id, then the fork: QEMU inherits the lock and the listening control socket;
+//! 3. the record with the process id: until then the process is found by its command line;
+//! 4. the greeting on the control socket: the guest runs.
+//!
+//! The control socket is bound here and handed over, so that a connection can be made at once and the greeting is read
+//! the moment QEMU gives it, without polling for a file to appear.
+
+use super::command::{self, Surroundings};
+use super::guest::{Dirs, Found, Guest};
+use super::identity::{self, Handle, Lock};
+use super::qmp::QmpError;
+use super::record::{self, Started};
+use super::watch::Office;
+use super::{cgroups, launch, logs, qemu};
+use holm_driver::{Fault, MachineOrder, MachineSeen};
+use holm_model::hosts::Accelerator;
+use holm_model::vms::Firmware;
+use holm_model::{Timestamp, VmId};
+use serde_json::json;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::process::Command;
+
+/// How long a lock that somebody probes is tried for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything made ready for one fork.
+struct Ready {
+    program: std::path::PathBuf,
+    argv: Vec<OsString>,
+    lock: File,
+    control: UnixListener,
+    joins: Vec<File>,
+    stderr: File,
+    stderr_from: u64,
+    started: Started,
+}
+
+/// Starts the guest unless it has a process. The caller holds the guest's turn.
+pub(super) async fn ensure(
+    office: &Arc<Office>,
+    guest: &Arc<Guest>,
+    order: &MachineOrder,
+) -> Result<MachineSeen, Fault> {
+    let vm = guest.vm;
+    if let Found::Live(_) = guest.find(office).await? {
+        return seen(office, guest).await;
+    }
+    if let Some(kernel) = &order.kernel {
+        office.judge.offer_kernel(kernel).await;
+    }
+    let mut accelerator = office.judge.choice().await.accelerator;
+    loop {
+        let ready = {
+            let (office, guest, order) = (office.clone(), guest.clone(), order.clone());
+            tokio::task::spawn_blocking(move || prepare(&office, &guest, &order, accelerator))
+                .await
+                .map_err(|e| Fault::unknown(format!("preparing VM {vm} was cut short: {e}")))??
+        };
+        let Some(ready) = ready else {
+            // Somebody else starts it, or has.
+            return match guest.find(office).await? {
+                Found::Live(_) => seen(office, guest).await,
+                _ => Err(Fault::unknown(format!("somebody else was starting VM {vm} and has given up; look again"))),
+            };
+        };
+        match fork(office, guest, ready).await {
+            Ok(seen) => return Ok(seen),
+            Err(fault) => {
+                let now = office.judge.choice().await.accelerator;
+                if now == accelerator {
+                    return Err(fault);
+                }
+                tracing::warn!(vm = vm.0, "starting again under {now} instead of {accelerator}: {fault}");
+                accelerator = now;
+            }
+        }
+    }
+}
+
+async fn seen(office: &Arc<Office>, guest: &Guest) -> Result<MachineSeen, Fault> {
+    guest
+        .look(office)
+        .await?
+        .ok_or_else(|| Fault::unknown(format!("VM {} was removed while it was being started; look again", guest.vm)))
+}
+
+/// Steps before the fork. `None`: somebody else holds the guest's lock.
+fn prepare(
+    office: &Office,
+    guest: &Guest,
+    order: &MachineOrder,
+    accelerator: Accelerator,
+) -> Result<Option<Ready>, Fault> {
+    let vm = guest.vm;
+    let dirs = &guest.dirs;
+    let settings = &office.settings;
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |e: io::Error| Fault::transient(format!("VM {vm} cannot start: {what}: {e}"))
+    };
+    let program = qemu::program(settings)?;
+    for dir in [&dirs.data, &dirs.run] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed(&format!("cannot make {}", dir.display())))?;
+    }
+    let Some(lock) = take_lock(&dirs.lock()).map_err(failed("cannot take its lock"))? else { return Ok(None) };
+
+    let uefi = match order.plan.firmware {
+        Firmware::Bios => None,
+        Firmware::Uefi => match qemu::uefi(settings) {
+            None => None,
+            Some((code, template)) => {
+                let vars = dirs.uefi_vars();
+                if !vars.exists() {
+                    copy_whole(&template, &vars).map_err(failed("cannot copy the UEFI variables"))?;
+                }
+                Some((code, vars))
+            }
+        },
+    };
+    for socket in [dirs.control(), dirs.events(), dirs.serial(), dirs.screen(), dirs.pid_file()] {
+        remove_file(&socket).map_err(failed(&format!("cannot remove {}", socket.display())))?;
+    }
+    let control = UnixListener::bind(dirs.control()).map_err(failed("cannot listen for its control connection"))?;
+    let around = Surroundings {
+        accelerator,
+        qmp_fd: control.as_raw_fd(),
+        events_socket: dirs.events(),
+        serial_socket: dirs.serial(),
+        serial_log: dirs.serial_log(),
+        vnc_socket: dirs.screen(),
+        pid_file: dirs.pid_file(),
+        uid: settings.uid_base.map(|base| command::uid_of(base, vm)),
+        uefi,
+        mtus: order.ports.iter().map(|port| mtu(port)).collect(),
+        vhost: accelerator == Accelerator::Kvm && Path::new("/dev/vhost-net").exists(),
+        tsc_khz: qemu::tsc_khz(),
+    };
+    let argv = command::arguments(order, &around)?;
+
+    // Made here so that only root may read them; QEMU itself would ask its umask.
+    logs::open(&dirs.serial_log()).map_err(failed("cannot open its serial log"))?;
+    let stderr = logs::open(&dirs.stderr()).map_err(failed("cannot open its error log"))?;
+    let stderr_from = stderr.metadata().map_err(failed("cannot read its error log"))?.len();
+
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let at = Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let started = Started::new(order, accelerator, &argv, at);
+    record::write(&dirs.data, record::STARTED, &started).map_err(failed("cannot write its record"))?;
+    let joins = cgroups::prepare(&settings.instance, vm, limits(order, accelerator));
+    Ok(Some(Ready { program, argv, lock, control, joins, stderr, stderr_from, started }))
+}
+
+/// The guest's limits.
+pub(super) fn limits(order: &MachineOrder, accelerator: Accelerator) -> cgroups::Limits {
+    let cache = match accelerator {
+        Accelerator::Tcg => command::translation_cache_mib(order.plan.memory_mib),
+        Accelerator::Kvm => 0,
+    };
+    cgroups::Limits::generous(order.plan.cpu, order.plan.memory_mib, cache)
+}
+
+/// The fork, and what follows until the guest runs.
+async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready) -> Result<MachineSeen, Fault> {
+    let vm = guest.vm;
+    let Ready { program, argv, lock, control, joins, stderr, stderr_from, mut started } = ready;
+    let mut command = Command::new(&program);
+    command
+        .args(&argv)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    let child = launch::detached(&mut command, joins, vec![OwnedFd::from(lock), OwnedFd::from(control)]);
+    // Our copies of the lock and the socket go with it: from here on both are QEMU's alone.
+    drop(command);
+    let child = child.map_err(|e| Fault::transient(format!("VM {vm}: cannot start {}: {e}", program.display())))?;
+    let handle = child.id().ok_or_else(|| io::Error::other("it has ended already")).and_then(Handle::open);
+    let handle = handle.map_err(|e| Fault::unknown(format!("VM {vm}: cannot hold on to its new process: {e}")))?;
+    started.process = Some(handle.key.clone());
+    let recorded = record::write(&guest.dirs.data, record::STARTED, &started);
+    let live = guest.hold(office, handle, Some(started), Some(child), stderr_from);
+    if let Err(e) = recorded {
+        // Without this a later agent has to search for the process; it will find it.
+        tracing::warn!(vm = vm.0, "the record of a new process could not be completed: {e}");
+    }
+    let limit = office.settings.start_timeout;
+    let greeting = tokio::select! {
+        biased;
+        greeting = guest.ask("query-status", json!({}), limit) => greeting,
+        () = live.noted() => Err(QmpError::Closed("QEMU has ended".into())),
+    };
+    match greeting {
+        Ok(_) => seen(office, guest).await,
+        Err(QmpError::Closed(_)) if tokio::time::timeout(limit, live.noted()).await.is_ok() => {
+            let died = guest.look(office).await?.map(|seen| seen.state);
+            let says = match died {
+                Some(holm_driver::RunState::Gone(holm_driver::Ended::Died(says))) => says,
+                _ => "QEMU was ended by somebody.".into(),
+            };
+            tidy(office, guest).await?;
+            Err(Fault::transient(format!("VM {vm} died at its start: {says}")))
+        }
+        Err(e) => {
+            if let Err(e) = live.handle.kill() {
+                return Err(Fault::unknown(format!("VM {vm} does not start and cannot be killed: {e}")));
+            }
+            let _ = tokio::time::timeout(limit, live.noted()).await;
+            tidy(office, guest).await?;
+            Err(Fault::transient(format!("VM {vm} did not start within {} s: {e}", limit.as_secs())))
+        }
+    }
+}
+
+/// Removes what only a living process needs.
+pub(super) async fn tidy(office: &Office, guest: &Guest) -> Result<(), Fault> {
+    let (vm, run, instance) = (guest.vm, guest.dirs.run.clone(), office.settings.instance.clone());
+    let tidied = tokio::task::spawn_blocking(move || {
+        cgroups::remove(&instance, vm)?;
+        remove_dir(&run)
+    });
+    let tidied = tidied.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+    tidied.map_err(|e| Fault::transient(format!("VM {vm} has ended, but what it left cannot be removed: {e}")))
+}
+
+fn take_lock(path: &Path) -> io::Result<Option<File>> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match identity::try_lock(path, true)? {
+            Lock::Taken(file) => return Ok(Some(file)),
+            Lock::Held if Instant::now() >= deadline => return Ok(None),
+            // Somebody who only looks holds it for microseconds.
+            Lock::Held => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+fn mtu(port: &str) -> u16 {
+    // The port's name comes from the driver that made it; one without a readable MTU gets the usual, and QEMU itself
+    // will say what is wrong with it.
+    let text = std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("mtu")).unwrap_or_default();
+    text.trim().parse().unwrap_or(1500)
+}
+
+/// Copies a file so that the copy is there whole or not at all.
+fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let temporary = to.with_extension("new");
+    remove_file(&temporary)?;
+    let mut target = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    io::copy(&mut File::open(from)?, &mut target)?;
+    target.sync_all()?;
+    std::fs::rename(&temporary, to)
+}
+
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The guest's directories under the settings.
+pub(super) fn dirs(settings: &crate::settings::LinuxSettings, vm: VmId) -> Dirs {
+    Dirs {
+        data: settings.data_dir.join("machines").join(vm.to_string()),
+        run: settings.run_dir.join("vm").join(vm.to_string()),
+    }
+}
