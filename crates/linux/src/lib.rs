@@ -7,6 +7,8 @@
 //! [`settings`], then `machines`, `volumes` and `links`.
 
 pub mod first_image;
+pub mod links;
+pub mod machines;
 pub mod media;
 pub mod packages;
 mod run;
