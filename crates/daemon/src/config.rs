@@ -164,6 +164,12 @@ impl Config {
         }
     }
 
+    /// The configuration as a file that reads back as the same.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
     fn check(&self) -> Result<()> {
         let name = &self.machine.instance;
         if !(1..=12).contains(&name.len()) || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
@@ -207,7 +213,9 @@ impl Config {
         }
         let run_dir = self.agent.run_dir.as_os_str().len();
         if run_dir > 64 {
-            bail!("agent.run_dir: the path has {run_dir} bytes; 64 is the most, because socket paths below it hold 107");
+            bail!(
+                "agent.run_dir: the path has {run_dir} bytes; 64 is the most, because socket paths below it hold 107"
+            );
         }
         Ok(())
     }
@@ -231,7 +239,10 @@ pub fn reference() -> String {
         } else if let Some(name) = line.strip_prefix("pub struct ").and_then(|l| l.strip_suffix(" {")) {
             section = ["machine", "front", "agent", "log"].into_iter().find(|s| s.eq_ignore_ascii_case(name));
             if let Some(section) = section {
-                page.push_str(&format!("\n## [{section}]\n\n{}\n\n| setting | default | meaning |\n|---|---|---|\n", doc.join(" ")));
+                page.push_str(&format!(
+                    "\n## [{section}]\n\n{}\n\n| setting | default | meaning |\n|---|---|---|\n",
+                    doc.join(" ")
+                ));
             }
             doc.clear();
         } else if let (Some(section), Some(field)) = (section, line.strip_prefix("pub ").filter(|l| l.ends_with(','))) {
@@ -272,7 +283,10 @@ mod tests {
             ("[front]\nlink_url = \"http://a\"", "always TLS"),
             ("[agent]\naccelerator = \"hax\"", "neither kvm nor tcg"),
             ("[agent]\ndata_dir = \"here\"", "not an absolute path"),
-            ("[agent]\nrun_dir = \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", "64 is the most"),
+            (
+                "[agent]\nrun_dir = \"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+                "64 is the most",
+            ),
             ("[machine]\ninstance = \"../x\"", "lower-case letters"),
             ("[log]\nformat = \"xml\"", "neither text nor json"),
             ("\u{0}", "TOML"),
@@ -284,8 +298,7 @@ mod tests {
 
     #[test]
     fn the_written_form_reads_back() {
-        let text = toml::to_string(&Config::default()).expect("can be written");
-        assert_eq!(Config::parse(&text).expect("reads back"), Config::default());
+        assert_eq!(Config::parse(&Config::default().to_toml()).expect("reads back"), Config::default());
     }
 
     #[test]

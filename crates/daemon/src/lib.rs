@@ -5,6 +5,7 @@
 //! [`doctor`] says what is wrong with a machine. Start reading at [`config::Config`].
 
 pub mod agent;
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod dev;
