@@ -167,6 +167,15 @@ async fn state(machines: &QemuMachines, vm: u32) -> Option<RunState> {
     machines.look(VmId(vm)).await.expect("looks").map(|seen| seen.state)
 }
 
+/// Waits until a talking guest listens: what is typed earlier the firmware reads.
+async fn hello(machines: &QemuMachines, vm: u32) {
+    until("the guest says hello", async || {
+        let log = machines.serial_log(VmId(vm), 1 << 20).await.expect("a log");
+        log.windows(HELLO.len()).any(|w| w == HELLO)
+    })
+    .await;
+}
+
 fn kill(pid: u32, signal: nix::sys::signal::Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a pid"));
     nix::sys::signal::kill(pid, signal).expect("the process is there");
@@ -435,11 +444,7 @@ async fn the_serial_line_is_shared_and_its_log_complete() {
     let place = Place::new();
     let machines = place.machines();
     machines.ensure_process(&place.talking(1)).await.expect("starts");
-    until("the guest says hello", async || {
-        let log = machines.serial_log(VmId(1), 1 << 20).await.expect("a log");
-        log.windows(HELLO.len()).any(|w| w == HELLO)
-    })
-    .await;
+    hello(&machines, 1).await;
     let mut one = machines.serial(VmId(1)).await.expect("joins");
     let mut two = machines.serial(VmId(1)).await.expect("joins");
     for byte in b"hi!" {
@@ -470,7 +475,7 @@ async fn a_flood_on_the_serial_line_stays_bounded() {
     machines.ensure_process(&place.talking(1)).await.expect("starts");
     let log = place.data(1).join("serial.log");
     let size = |log: &Path| std::fs::metadata(log).map_or(0, |m| m.len());
-    until("the guest says hello", async || size(&log) > 0).await;
+    hello(&machines, 1).await;
     let mut line = machines.serial(VmId(1)).await.expect("joins");
     line.write_all(b"f").await.expect("typed");
     drop(line);

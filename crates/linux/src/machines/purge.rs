@@ -79,19 +79,26 @@ pub async fn stop(settings: &LinuxSettings, grace: Duration) -> Result<(), Fault
 pub async fn purge(settings: &LinuxSettings) -> Result<Vec<String>, Fault> {
     let before = list(settings);
     let machines = QemuMachines::new(settings.clone())?;
-    let mut resisted = None;
+    let mut again = Vec::new();
     for seen in machines.survey().await? {
         if let Err(fault) = machines.ensure_absent(seen.vm).await {
-            resisted = Some(fault);
+            tracing::warn!("{fault}");
+            again.push(seen.vm);
         }
     }
-    drop(machines);
+    let mut resisted = None;
     // Guests whose files somebody removed, and anything else that lives in our groups.
     for (pid, why) in processes(settings) {
         if let Err(e) = kill(pid).await {
             resisted = Some(Fault::unknown(format!("the process {pid} cannot be ended ({why}): {e}")));
         }
     }
+    for vm in again {
+        if let Err(fault) = machines.ensure_absent(vm).await {
+            resisted = Some(fault);
+        }
+    }
+    drop(machines);
     let settings = settings.clone();
     let removed = tokio::task::spawn_blocking(move || {
         cgroups::remove_all(&settings.instance)?;

@@ -13,6 +13,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -23,6 +24,9 @@ pub(super) const LAG_LIMIT: usize = 1 << 20;
 
 /// What a viewer may have typed without the guest having read it, in pieces of up to 4 KiB.
 const TYPED_LIMIT: usize = 64;
+
+/// How long QEMU may take to read what was typed last.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
 struct Viewer {
     output: mpsc::UnboundedSender<Bytes>,
@@ -158,10 +162,16 @@ async fn serve(stream: UnixStream, mut typed: mpsc::Receiver<Bytes>, room: Arc<M
             }
         }
     };
-    // Either end closes the connection: QEMU's, or that nobody is left who could type.
-    tokio::select! {
-        () = hear => {}
-        () = speak => {}
+    tokio::pin!(hear);
+    let left = tokio::select! {
+        () = &mut hear => false,
+        () = speak => true,
+    };
+    if left {
+        // Closing both directions at once would make QEMU throw away what was typed last: it reads that only while
+        // it may still answer.
+        let _ = write.shutdown().await;
+        let _ = tokio::time::timeout(LAST_WORDS_LIMIT, hear).await;
     }
     let mut room = locked(&room);
     if room.era == era {
@@ -174,7 +184,6 @@ async fn serve(stream: UnixStream, mut typed: mpsc::Receiver<Bytes>, room: Arc<M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::net::UnixListener;
 
     async fn line() -> (tempfile::TempDir, UnixListener, Hub) {
