@@ -58,13 +58,13 @@ pub struct Error {
     /// What was given and what is wrong, one sentence.
     pub says: String,
     /// What to do.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// The field of the request concerned.
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// Finds the request in the front-end's log.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// The word for programs the front-end gave, such as `gone`.
-    pub kind: Option<String>,
+    pub kind: Option<Box<str>>,
     closed_pipe: bool,
 }
 
@@ -87,7 +87,7 @@ impl Error {
     /// With advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -130,10 +130,10 @@ impl Error {
         Self {
             exit,
             says: problem.detail,
-            hint,
-            field: problem.field,
-            request_id: problem.request_id,
-            kind: Some(problem.kind),
+            hint: hint.map(Into::into),
+            field: problem.field.map(Into::into),
+            request_id: problem.request_id.map(Into::into),
+            kind: Some(problem.kind.into()),
             closed_pipe: false,
         }
     }

@@ -2,11 +2,14 @@
 
 use crate::args::{ColorWhen, Globals};
 use crate::errors::{Error, Result};
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+
+/// A column narrower than this is not broken into lines: single letters below each other cannot be read.
+const NARROWEST: usize = 24;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -216,11 +219,22 @@ impl Output {
     fn layout(&self, titles: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if self.terminal {
+        let rows: Vec<Vec<Cell>> = rows.collect();
+        // Only the last column, which holds sentences, is broken into lines, and only where there is room for words.
+        let fixed: usize = (0..titles.len().saturating_sub(1))
+            .map(|at| {
+                let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.content().chars().count());
+                cells.chain([titles[at].chars().count()]).max().unwrap_or_default() + 2
+            })
+            .sum();
+        let room = table.width().map(usize::from).filter(|_| self.terminal);
+        let wraps = room.is_some_and(|room| room >= fixed + NARROWEST);
+        if wraps {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
-            // A program or a file has no width; rows stay on one line.
             table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        if !self.terminal {
             table.force_no_tty();
         }
         if self.color {
@@ -233,8 +247,12 @@ impl Output {
             }));
         }
         table.add_rows(rows);
-        for column in table.column_iter_mut() {
+        let last = titles.len().saturating_sub(1);
+        for (at, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
+            if wraps && at < last {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         table.trim_fmt() + "\n"
     }

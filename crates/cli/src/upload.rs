@@ -116,15 +116,14 @@ impl Upload {
             let (back, result) = self.attempt(client, &path, offset, sent.clone()).await?;
             self = back;
             let error = match result {
-                Ok(headers) => {
-                    let now = offset_of(&headers)?.unwrap_or(self.size);
-                    fruitless = if now > offset { 0 } else { fruitless + 1 };
-                    offset = now;
-                    if fruitless < FRUITLESS {
+                Ok(headers) => match offset_of(&headers)? {
+                    Some(now) if now > offset => {
+                        offset = now;
+                        fruitless = 0;
                         continue;
                     }
-                    Error::failed("the front-end takes no more of the image")
-                }
+                    _ => Error::new(Exit::Unreachable, "the front-end takes no more of the image"),
+                },
                 Err(error) => error,
             };
             // What the front-end says about the request itself stays so; only its idea of the offset can be asked for.

@@ -259,7 +259,7 @@ impl App {
         if !self.output.is_table() && !ended.is_empty() {
             self.print_many::<Operation>(&ended, args.objects.names.len() > 1).await?;
         }
-        refused.and(failed)
+        self.first_of(refused, failed)
     }
 
     async fn gone(
@@ -279,6 +279,17 @@ impl App {
         let ended = operations::follow(self, &operation, label.clone(), None, deadline).await?;
         self.remarks.note(&format!("{label} deleted"));
         Ok(ended)
+    }
+
+    /// The first failure of two; the second is told.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn first_of(&self, first: Result, second: Result) -> Result {
+        if let (Err(_), Err(error)) = (&first, &second) {
+            self.remarks.error(error);
+        }
+        first.and(second)
     }
 
     /// Makes tokens useless.

@@ -91,7 +91,7 @@ impl Noun for Vm {
             Part::Line("wanted", self.power.clone()),
             Part::Line("host", self.host.map(|host| names.of("hosts", host)).unwrap_or_default()),
             Part::Line("address", first_address(self)),
-            Part::Line("cpu", format!("{} cores, {} processors", show_number(self.cpu), self.vcpus)),
+            Part::Line("cpu", format!("{} cores booked, {} seen by the guest", show_number(self.cpu), self.vcpus)),
             Part::Line("memory", show_mib(self.memory_mib)),
             Part::Line("machine", format!("{}, {}", self.machine, self.firmware)),
             Part::Line("accelerator", self.accelerator.clone().unwrap_or_default()),
@@ -169,7 +169,7 @@ async fn power(app: &App, args: &VmPower, verb: &str) -> Result {
         })
         .await;
     print_accepted(app, &finished, names.len() > 1).await?;
-    asked.and(ended)
+    app.first_of(asked, ended)
 }
 
 /// Follows the operation of an accepted change and gives the answer with VM and operation as they are then.
