@@ -1,7 +1,6 @@
 //! The kernel's interfaces, over rtnetlink. Nothing else in this crate speaks that protocol.
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, new_connection};
 use std::io;
@@ -150,26 +149,6 @@ impl Netlink {
             Err(e) if absent(&e) => Ok(()),
             other => other,
         }
-    }
-
-    /// The addresses of an interface.
-    pub async fn addresses(&self, index: u32) -> io::Result<Vec<(IpAddr, u8)>> {
-        let messages: Vec<_> =
-            self.handle.address().get().set_link_index_filter(index).execute().try_collect().await.map_err(failed)?;
-        Ok(messages
-            .iter()
-            .filter_map(|message| {
-                let mut found = None;
-                for attribute in &message.attributes {
-                    match attribute {
-                        AddressAttribute::Local(ip) => found = Some(*ip),
-                        AddressAttribute::Address(ip) => found = found.or(Some(*ip)),
-                        _ => {}
-                    }
-                }
-                Some((found?, message.header.prefix_len))
-            })
-            .collect())
     }
 
     /// Gives an interface an address; content when it has it.

@@ -1,7 +1,7 @@
 //! Files that hold guests' data: the image cache, disks over it, context media.
 //!
 //! ```text
-//! DATA_DIR/images/DIGEST                     complete images;  DIGEST.part  fetches under way
+//! DATA_DIR/images/                           the cache, see `holm_blobs::ImageStore`
 //! DATA_DIR/volumes/VM/disk-N.qcow2           disks
 //! DATA_DIR/volumes/VM/{context,cidata}.iso   context media
 //! ```
@@ -10,17 +10,16 @@
 //! there is anything to write is read from the header here, because starting a program costs more than all the rest.
 
 mod header;
-mod images;
 
 use crate::media;
 use crate::run::{self, RunError};
 use crate::settings::LinuxSettings;
 use async_trait::async_trait;
+use holm_blobs::{BlobError, FetchError, ImageStore};
 use holm_driver::{Fault, Fetch, Volumes, VolumesSeen};
 use holm_model::VmId;
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
 use holm_model::images::ImageFormat;
-use images::ImageCache;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -31,15 +30,13 @@ const MIB: u64 = 1 << 20;
 const NEW_DISK: u64 = MIB;
 
 /// The volumes of one machine.
-#[derive(Debug)]
 pub struct QemuVolumes {
-    cache: ImageCache,
+    cache: ImageStore,
     places: Arc<Places>,
 }
 
 #[derive(Debug)]
 struct Places {
-    images: PathBuf,
     volumes: PathBuf,
     qemu_img: PathBuf,
 }
@@ -62,23 +59,53 @@ fn space_fault(what: &str, needed: u64, free: Option<u64>, place: &Path) -> Faul
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Fault::unknown(format!("a file operation was cut short: {e}")))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Fault::unknown(format!("a file operation was cut short: {e}")))?
 }
 
 impl QemuVolumes {
-    /// Volumes under the settings' data directory. Nothing is created before it is needed.
-    #[must_use]
-    pub fn new(settings: &LinuxSettings) -> Self {
+    /// Volumes under the settings' data directory.
+    ///
+    /// # Errors
+    /// When the directory of the cache cannot be made.
+    pub fn new(settings: &LinuxSettings) -> Result<Self, Fault> {
         // Disks remember the path of what is under them, so it must not depend on the working directory.
         let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
-        let images = data.join("images");
+        let cache = ImageStore::open(data.join("images"))
+            .map_err(|e| Fault::transient(format!("cannot open the image cache: {e}")))?;
         let places = Places {
-            images: images.clone(),
             volumes: data.join("volumes"),
             qemu_img: run::find_program("qemu-img").unwrap_or_else(|| "qemu-img".into()),
         };
-        Self { cache: ImageCache::new(images), places: Arc::new(places) }
+        Ok(Self { cache, places: Arc::new(places) })
     }
+
+    fn path(&self, digest: &str) -> Result<PathBuf, Fault> {
+        self.cache.path(digest).map_err(|e| Fault::permanent(format!("cannot use image {digest:?}: {e}")))
+    }
+
+    fn blob_fault(&self, image: &ImageRef, error: &BlobError) -> Fault {
+        let digest = &image.digest;
+        match error {
+            BlobError::NoSpace { path } => {
+                space_fault(&format!("fetch image {digest}"), image.file_size, free_bytes(path), path)
+            }
+            // The source has another file under this name, or there is no such name: no retry mends that.
+            BlobError::TooLarge { .. } | BlobError::BadName { .. } => {
+                Fault::permanent(format!("cannot fetch image {digest}: {error}"))
+            }
+            _ => Fault::transient(format!("cannot fetch image {digest}: {error}")),
+        }
+    }
+}
+
+/// Size and free space of the file system of a directory, or of the first above it that exists, MiB.
+pub(crate) fn space(path: &Path) -> (u64, u64) {
+    path.ancestors().find_map(|place| nix::sys::statvfs::statvfs(place).ok()).map_or((0, 0), |fs| {
+        let mib = |blocks: u64| blocks.saturating_mul(fs.fragment_size()) >> 20;
+        (mib(fs.blocks()), mib(fs.blocks_available()))
+    })
 }
 
 impl Places {
@@ -135,7 +162,8 @@ impl Places {
                 tracing::info!(vm = vm.0, disk = disk.id, from = header.virtual_size, to = wanted, "growing a disk");
                 let mut command = std::process::Command::new(&self.qemu_img);
                 command.args(["resize", "-q", "-f", "qcow2"]).arg(&path).arg(wanted.to_string());
-                run::run(&mut command).map_err(|e| self.tool_fault(&format!("grow disk {} of VM {vm}", disk.id), &e))?;
+                run::run(&mut command)
+                    .map_err(|e| self.tool_fault(&format!("grow disk {} of VM {vm}", disk.id), &e))?;
                 Ok(path)
             }
             Err(e) if e.is_missing() && running => {
@@ -146,7 +174,14 @@ impl Places {
         }
     }
 
-    fn create_disk(&self, vm: VmId, disk: &DiskPlan, base: Option<&Path>, wanted: u64, path: &Path) -> Result<(), Fault> {
+    fn create_disk(
+        &self,
+        vm: VmId,
+        disk: &DiskPlan,
+        base: Option<&Path>,
+        wanted: u64,
+        path: &Path,
+    ) -> Result<(), Fault> {
         let what = format!("create disk {} of VM {vm}", disk.id);
         let mut size = wanted;
         let mut command = std::process::Command::new(&self.qemu_img);
@@ -241,7 +276,9 @@ impl Places {
 
     fn tool_fault(&self, what: &str, error: &RunError) -> Fault {
         if error.is_missing() {
-            return Fault::transient(format!("cannot {what}: qemu-img is not installed; run: apt-get install -y qemu-utils"));
+            return Fault::transient(format!(
+                "cannot {what}: qemu-img is not installed; run: apt-get install -y qemu-utils"
+            ));
         }
         if error.to_string().contains("No space left on device") {
             return space_fault(what, NEW_DISK, free_bytes(&self.volumes), &self.volumes);
@@ -252,7 +289,8 @@ impl Places {
 
 /// Bytes a guest sees of a base. A base that leads to further files is refused: it would be opened as a path.
 fn base_size(base: &Path, image: &ImageRef) -> Result<u64, Fault> {
-    let missing = |e: &dyn std::fmt::Display| Fault::transient(format!("image {} is not in the cache: {e}", image.digest));
+    let missing =
+        |e: &dyn std::fmt::Display| Fault::transient(format!("image {} is not in the cache: {e}", image.digest));
     match image.format {
         ImageFormat::Raw => base.metadata().map(|m| m.len()).map_err(|e| missing(&e)),
         ImageFormat::Qcow2 => match header::read(base) {
@@ -272,25 +310,44 @@ impl Volumes for QemuVolumes {
     async fn survey(&self) -> Result<VolumesSeen, Fault> {
         let places = self.places.clone();
         let failed = |e: std::io::Error| Fault::transient(format!("cannot list the volumes: {e}"));
-        let images = self.cache.list().map_err(failed)?;
+        let images =
+            self.cache.digests().await.map_err(|e| Fault::transient(format!("cannot list the image cache: {e}")))?;
         let (disks, owners) = blocking(move || places.survey().map_err(failed)).await?;
         Ok(VolumesSeen { images, disks, owners })
     }
 
     async fn ensure_image(&self, image: &ImageRef, from: &dyn Fetch) -> Result<PathBuf, Fault> {
-        self.cache.ensure(image, from).await
+        let fetched = self.cache.ensure(&image.digest, image.file_size, |offset| from.fetch(image, offset)).await;
+        fetched.map_err(|error| match error {
+            FetchError::Source(fault) => fault,
+            FetchError::Store(error) => self.blob_fault(image, &error),
+        })
     }
 
     async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault> {
-        let failed = |e: std::io::Error| {
-            Fault::transient(format!("cannot prune the image cache {}: {e}", self.places.images.display()))
-        };
-        let in_use = self.places.images_in_use().map_err(failed)?;
-        self.cache.prune(keep, &in_use).map_err(failed)
+        let failed = |e: &dyn std::fmt::Display| Fault::transient(format!("cannot prune the image cache: {e}"));
+        let places = self.places.clone();
+        let in_use = blocking(move || {
+            places.images_in_use().map_err(|e| Fault::transient(format!("cannot tell which images are in use: {e}")))
+        })
+        .await?;
+        let mut removed = 0;
+        for digest in self.cache.digests().await.map_err(|e| failed(&e))? {
+            if !keep.contains(&digest) && !in_use.contains(&self.path(&digest)?) {
+                removed += usize::from(self.cache.remove(&digest).await.map_err(|e| failed(&e))?);
+            }
+        }
+        for upload in self.cache.uploads().await.map_err(|e| failed(&e))? {
+            let wanted = upload.name.strip_prefix("fetch-").is_some_and(|digest| keep.contains(digest));
+            if !wanted {
+                self.cache.abandon(&upload.name).await.map_err(|e| failed(&e))?;
+            }
+        }
+        Ok(removed)
     }
 
     async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, running: bool) -> Result<PathBuf, Fault> {
-        let base = disk.base.as_ref().map(|image| self.cache.path(&image.digest)).transpose()?;
+        let base = disk.base.as_ref().map(|image| self.path(&image.digest)).transpose()?;
         let (places, disk) = (self.places.clone(), disk.clone());
         blocking(move || places.ensure_disk(vm, &disk, base, running)).await
     }

@@ -37,12 +37,14 @@ impl Fetch for Server {
 fn ground() -> (tempfile::TempDir, QemuVolumes) {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = LinuxSettings { data_dir: directory.path().join("data"), ..LinuxSettings::default() };
-    (directory, QemuVolumes::new(&settings))
+    let volumes = QemuVolumes::new(&settings).expect("opens");
+    (directory, volumes)
 }
 
 fn qcow2(directory: &Path, size: &str) -> Vec<u8> {
     let file = directory.join("base.qcow2");
-    run::run(run::command("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg(size)).expect("qemu-img creates");
+    run::run(run::command("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg(size))
+        .expect("qemu-img creates");
     std::fs::read(file).expect("read")
 }
 
@@ -94,7 +96,8 @@ async fn disks_lie_over_their_base_grow_and_never_shrink() {
     let path = volumes.ensure_disk(vm, &plan(0, Some(image.clone()), 5), false).await.expect("created");
     let header = header::read(&path).expect("sound");
     assert_eq!((header.virtual_size, header.backing), (10 * MIB, Some(base.clone())), "not below its base");
-    let told = run::run(run::command("qemu-img").args(["info", "--output=json"]).arg(&path)).expect("qemu-img reads it");
+    let told =
+        run::run(run::command("qemu-img").args(["info", "--output=json"]).arg(&path)).expect("qemu-img reads it");
     assert!(told.contains(r#""backing-filename-format": "qcow2""#), "{told}");
     volumes.ensure_disk(vm, &plan(0, Some(image.clone()), 64), false).await.expect("grown");
     assert_eq!(header::read(&path).expect("sound").virtual_size, 64 * MIB);
@@ -169,7 +172,8 @@ async fn a_full_disk_is_said_with_numbers_and_leaves_nothing() {
     std::fs::create_dir(&data).expect("a directory");
     nix::mount::mount(Some("holm-test"), &data, Some("tmpfs"), nix::mount::MsFlags::empty(), Some("size=2m"))
         .expect("a small file system (this test needs root)");
-    let volumes = QemuVolumes::new(&LinuxSettings { data_dir: data.clone(), ..LinuxSettings::default() });
+    let volumes =
+        QemuVolumes::new(&LinuxSettings { data_dir: data.clone(), ..LinuxSettings::default() }).expect("opens");
     let server = Server::new(vec![1; 3 << 20]);
     let image = volumes.ensure_image(&server.image(ImageFormat::Raw), &server).await;
     std::fs::write(data.join("filler"), vec![0; (3 << 20) / 2]).expect("fits");
