@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
@@ -210,25 +211,34 @@ impl Store {
     }
 }
 
+/// How long the writer waits for more transactions when the last commit had several. Much less than a commit takes, so
+/// that it costs little when nobody comes and saves a commit when those whose answers just went out ask again.
+const GATHERING: Duration = Duration::from_micros(100);
+
 /// The writer's thread: everything that arrived while the last commit was in flight goes into the next one.
 fn serve(mut core: Core, receiver: &Receiver<Command>) {
+    let mut expected = 1;
     let mut next = receiver.recv().ok();
     while let Some(command) = next.take() {
         let mut group = core.begin();
         let mut command = Some(command);
+        let until = Instant::now() + GATHERING;
         while let Some(now) = command.take() {
             match now {
                 Command::Job(job) => {
                     group.run(job);
-                    if !group.is_full() {
-                        command = receiver.try_recv().ok();
+                    if group.is_full() {
+                        break;
+                    }
+                    command = receiver.try_recv().ok();
+                    if command.is_none() && group.len() < expected {
+                        command = receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
                     }
                 }
-                compact @ Command::Compact { .. } => {
-                    next = Some(compact);
-                }
+                compact @ Command::Compact { .. } => next = Some(compact),
             }
         }
+        expected = group.len();
         core.commit(group);
         if let Some(Command::Compact { audit_lines, reply }) = next.take() {
             // An error only says that the caller has gone away.

@@ -88,6 +88,11 @@ impl Group {
         self.waiting.len() >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
     }
 
+    /// How many closures have run.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Runs one closure on top of those before it.
     pub(crate) fn run(&mut self, mut job: Box<dyn Job>) {
         let mut tx = Tx::new(&self.head);
@@ -163,8 +168,9 @@ impl Core {
         };
         let durable = self.durable.revision;
         for Waiting { job, needs, fault: own } in waiting {
-            let missing = fault.clone().filter(|_| needs > durable.max(before) || needs > before && durable < needs);
-            job.finish(own.filter(|_| missing.is_none()).or(missing));
+            // What a closure read and answered is true once the revision it read is durable, and only then.
+            let missing = fault.clone().filter(|_| needs > durable);
+            job.finish(missing.or(own));
         }
         if self.audit_lines >= AUDIT_LINES_PER_COMPACTION {
             self.audit_lines = 0;
