@@ -80,12 +80,6 @@ fn disk(head: &[u8], tail: &[u8], size: u64) -> Result<Facts, Refusal> {
         let facts = qcow2::inspect(head, size)?;
         return Ok(Facts { format: ImageFormat::Qcow2, virtual_size: facts.virtual_size });
     }
-    if let Some(text) = text_at(head) {
-        return Err(Refusal::new(
-            format!("is not a disk image: it begins with '{text}'"),
-            "Check the URL or the file; servers send such pages instead of files that are not there.",
-        ));
-    }
     for (at, mark, what) in OTHERS {
         if head.get(*at..).is_some_and(|rest| rest.starts_with(mark)) {
             return Err(Refusal::new(
@@ -93,6 +87,12 @@ fn disk(head: &[u8], tail: &[u8], size: u64) -> Result<Facts, Refusal> {
                 "Unpack it, or convert it with qemu-img convert -O qcow2 OLD NEW, and import the result.",
             ));
         }
+    }
+    if let Some(text) = text_at(head) {
+        return Err(Refusal::new(
+            format!("is not a disk image: it begins with '{text}'"),
+            "Check the URL or the file; servers send such pages instead of files that are not there.",
+        ));
     }
     if tail.starts_with(b"conectix") {
         return Err(Refusal::new(

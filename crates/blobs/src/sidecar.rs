@@ -27,6 +27,11 @@ pub(crate) fn path_of(part: &Path) -> PathBuf {
     part.with_extension("json")
 }
 
+/// Where the text kept with an unfinished file is.
+pub(crate) fn note_of(part: &Path) -> PathBuf {
+    part.with_extension("note")
+}
+
 impl Sidecar {
     /// Reads the sidecar; one that is missing or torn counts as "nothing is known".
     pub(crate) fn read(part: &Path) -> Self {
@@ -41,13 +46,20 @@ impl Sidecar {
     /// Writes the sidecar so that it is there as a whole or as it was before.
     pub(crate) fn write(&self, part: &Path) -> Result<(), BlobError> {
         let path = path_of(part);
-        let fresh = path.with_extension("json-new");
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::File::create(&fresh)?;
-            file.write_all(serde_json::to_string(self).map_err(std::io::Error::other)?.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)
-        };
-        write().map_err(|e| BlobError::disk("write", &path, e))
+        let text = serde_json::to_vec(self).map_err(|e| BlobError::disk("write", &path, e.into()))?;
+        replace(&path, &text)
     }
+}
+
+/// Writes a small file so that it is there as a whole or as it was before.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), BlobError> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push("-new");
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(|e| BlobError::disk("write", path, e))
 }

@@ -352,13 +352,35 @@ impl ImageStore {
             let named = dir.join(&content.digest);
             fs::rename(&path, &named).map_err(|e| BlobError::disk("rename", &path, e))?;
             sync_dir(&dir)?;
-            remove_if_there(&sidecar::path_of(&path))?;
+            remove_part(&path)?;
             drop(claim);
             Ok(content)
         })
         .await?;
         self.forget(name);
         Ok(content)
+    }
+
+    /// Keeps a short text with something unfinished, such as what identifies its source's present state; it goes when
+    /// that ends.
+    ///
+    /// # Errors
+    /// When the name is not one, or the text cannot be written.
+    pub async fn keep_note(&self, name: &str, text: &str) -> Result<(), BlobError> {
+        check_upload(name)?;
+        let path = sidecar::note_of(&self.part_path(name));
+        let text = text.to_owned();
+        off_runtime(move || sidecar::replace(&path, text.as_bytes())).await
+    }
+
+    /// The text kept with something unfinished.
+    ///
+    /// # Errors
+    /// When the name is not one.
+    pub async fn note(&self, name: &str) -> Result<Option<String>, BlobError> {
+        check_upload(name)?;
+        let path = sidecar::note_of(&self.part_path(name));
+        off_runtime(move || Ok(fs::read_to_string(path).ok())).await
     }
 
     /// Removes something unfinished; whether it was there.
@@ -401,6 +423,7 @@ fn list(dir: &Path) -> Result<Vec<String>, BlobError> {
 fn remove_part(part: &Path) -> Result<bool, BlobError> {
     let gone = remove_if_there(part)?;
     remove_if_there(&sidecar::path_of(part))?;
+    remove_if_there(&sidecar::note_of(part))?;
     Ok(gone)
 }
 

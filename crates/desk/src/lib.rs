@@ -51,7 +51,7 @@ pub use holm_plan::explain::Explanation;
 pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use host_sessions::HostSession;
 pub use hosts::HostChange;
-pub use images::{ImageDraft, ImageFile};
+pub use images::{ImageDraft, ImageFile, upload_name};
 pub use list::{ListQuery, Listed, Page};
 pub use sessions::IssuedToken;
 pub use users::{GroupDraft, UserDraft};
