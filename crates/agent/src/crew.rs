@@ -173,9 +173,8 @@ fn compare(common: &Common, pokes: &Pokes, guests: &[MachineSeen]) {
     let there: BTreeMap<VmId, &MachineSeen> = guests.iter().map(|g| (g.vm, g)).collect();
     let differ: Vec<VmId> = {
         let seen = common.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = |(vm, last): (&VmId, &crate::keeper::Glimpse)| {
-            (*last != glimpse(there.get(vm).copied())).then_some(*vm)
-        };
+        let other =
+            |(vm, last): (&VmId, &crate::keeper::Glimpse)| (*last != glimpse(there.get(vm).copied())).then_some(*vm);
         seen.iter().filter_map(other).collect()
     };
     if !differ.is_empty() {

@@ -48,7 +48,11 @@ pub struct Enrolled {
 impl std::fmt::Debug for Enrolled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without the key.
-        write!(f, "Enrolled {{ cloud: {}, host: {}, name: {:?}, url: {:?} }}", self.cloud, self.host, self.name, self.url)
+        write!(
+            f,
+            "Enrolled {{ cloud: {}, host: {}, name: {:?}, url: {:?} }}",
+            self.cloud, self.host, self.name, self.url
+        )
     }
 }
 
@@ -80,7 +84,9 @@ pub enum JoinError {
     #[error("{0}")]
     Url(String),
     /// The front-end is not there.
-    #[error("the front-end at {address} cannot be reached: {why}; check the address and that port {address} is open from here")]
+    #[error(
+        "the front-end at {address} cannot be reached: {why}; check the address and that port {address} is open from here"
+    )]
     Unreachable {
         /// Host and port.
         address: String,
@@ -88,7 +94,9 @@ pub enum JoinError {
         why: String,
     },
     /// Something else answers there.
-    #[error("{address} does not show the certificate authority the token names: {why}; the token is for another front-end, or somebody is in between")]
+    #[error(
+        "{address} does not show the certificate authority the token names: {why}; the token is for another front-end, or somebody is in between"
+    )]
     Fingerprint {
         /// Host and port.
         address: String,
@@ -139,8 +147,7 @@ impl Token {
             return Err(refuse("it does not have the form holm-join.FINGERPRINT.SECRET"));
         };
         let mut fingerprint = [0; 32];
-        hex::decode_to_slice(hex, &mut fingerprint)
-            .map_err(|_| refuse("its fingerprint is not 64 hex digits"))?;
+        hex::decode_to_slice(hex, &mut fingerprint).map_err(|_| refuse("its fingerprint is not 64 hex digits"))?;
         let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if !(16..=512).contains(&secret.len()) || !secret.bytes().all(fine) {
             return Err(refuse("its secret is cut off or has foreign characters"));
@@ -250,12 +257,8 @@ pub fn store(data_dir: &Path, enrolled: &Enrolled) -> Result<(), JoinError> {
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(&aside).map_err(disk(&aside))?;
-    let card = Card {
-        cloud: enrolled.cloud,
-        host: enrolled.host,
-        name: enrolled.name.clone(),
-        url: enrolled.url.clone(),
-    };
+    let card =
+        Card { cloud: enrolled.cloud, host: enrolled.host, name: enrolled.name.clone(), url: enrolled.url.clone() };
     let card = serde_json::to_string_pretty(&card).map_err(|e| JoinError::Answer(e.to_string()))?;
     for (name, mode, text) in [
         ("identity.json", 0o644, &card),
@@ -389,9 +392,12 @@ async fn ask(front: &FrontEnd, token: &Token, request: &JoinRequest) -> Result<J
     }
     // The front-end's own sentence, where it is one (RFC 9457).
     let detail = serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|problem| {
-        ["detail", "title"].iter().find_map(|field| problem.get(field)?.as_str().map(|text| {
-            text.chars().filter(|c| !c.is_control()).take(500).collect::<String>()
-        }))
+        ["detail", "title"].iter().find_map(|field| {
+            problem
+                .get(field)?
+                .as_str()
+                .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>())
+        })
     });
     let says = detail.unwrap_or_else(|| format!("it answered {status}"));
     Err(if status.is_client_error() { JoinError::Refused(says) } else { JoinError::Answer(says) })

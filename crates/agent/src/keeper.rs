@@ -317,11 +317,14 @@ impl Keeper {
                 return;
             }
             Note::Died(why) => {
-                self.common.scribe.remember(self.vm, Some(VmMemory {
-                    run: memory.run.map(|r| Run { confirmed: false, ..r }),
-                    restarts: memory.restarts.saturating_add(1),
-                    ..memory
-                }));
+                self.common.scribe.remember(
+                    self.vm,
+                    Some(VmMemory {
+                        run: memory.run.map(|r| Run { confirmed: false, ..r }),
+                        restarts: memory.restarts.saturating_add(1),
+                        ..memory
+                    }),
+                );
                 let steady = self.running_since.take().is_some_and(|at| self.common.now() - at >= STEADY);
                 self.pad.deaths = if steady { 1 } else { self.pad.deaths.saturating_add(1) };
                 self.pad.held = Some((Kind::Start, self.common.now() + back_off(self.pad.deaths)));

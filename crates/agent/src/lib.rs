@@ -191,9 +191,12 @@ impl Agent {
             }
             Opened::Lost(why) => {
                 tracing::error!(%why, "no copy of the ledger can be read; nothing is touched until a plan comes");
-                face.complain("memory", Some(format!(
-                    "the ledger was lost ({why}); guests were left as found until the front-end sent a plan"
-                )));
+                face.complain(
+                    "memory",
+                    Some(format!(
+                        "the ledger was lost ({why}); guests were left as found until the front-end sent a plan"
+                    )),
+                );
                 Ledger::default()
             }
         };

@@ -266,8 +266,8 @@ fn stop(sight: &Sight<'_>, running: bool, why: &str) -> Decision {
     if sight.now >= force {
         return sight.act(Action::Off, Observed::Stopping);
     }
-    if sight.now >= again && running {
-        let act = sight.act(Action::Press, Observed::Stopping);
+    if sight.now >= again {
+        let act = sight.act(if running { Action::Press } else { Action::Cpus(true) }, Observed::Stopping);
         return if act.action.is_some() { act } else { act.wake(force) };
     }
     let left = (force - sight.now).as_secs().max(1);
@@ -327,9 +327,7 @@ fn gone(sight: &Sight<'_>, plan: &VmPlan, ended: &Ended) -> Decision {
         (Ended::Unseen, _) => return sight.act(Action::Start, observed),
     };
     match plan.restart {
-        RestartPolicy::Never => {
-            sight.note(Note::Ended { boot_seq: run.boot_seq, why, clean: false }, Observed::Failed)
-        }
+        RestartPolicy::Never => sight.note(Note::Ended { boot_seq: run.boot_seq, why, clean: false }, Observed::Failed),
         RestartPolicy::Always | RestartPolicy::OnFailure => sight.note(Note::Died(why), Observed::Failed),
     }
 }

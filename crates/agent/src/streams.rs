@@ -95,13 +95,7 @@ pub(crate) struct Pump {
 }
 
 /// Makes both sides of a stream.
-pub(crate) fn stream(
-    stream: u32,
-    serial: u64,
-    vm: VmId,
-    end: StreamEnd,
-    out: mpsc::Sender<Message>,
-) -> (Handle, Pump) {
+pub(crate) fn stream(stream: u32, serial: u64, vm: VmId, end: StreamEnd, out: mpsc::Sender<Message>) -> (Handle, Pump) {
     let (input, received) = mpsc::unbounded_channel();
     let credit = Arc::new(Credit::new());
     let window = Arc::new(Mutex::new(STREAM_WINDOW));

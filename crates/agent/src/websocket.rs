@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::Message as Wire;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// Messages under way in each direction between the link and the socket.
 const QUEUE: usize = 32;
@@ -64,7 +64,11 @@ impl FrontEnd {
     /// Host and port as in a URL.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -120,8 +124,7 @@ impl Dial for TlsDial {
             let _ = tcp.set_nodelay(true);
             let name = ServerName::try_from(self.front.host.clone()).map_err(|e| failed("naming", e.to_string()))?;
             let tls = self.tls.connect(name, tcp).await.map_err(|e| failed("securing the link to", e.to_string()))?;
-            let limits =
-                WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+            let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
             let url = format!("wss://{address}{LINK_PATH}");
             let (socket, _) = tokio_tungstenite::client_async_with_config(url, tls, Some(limits))
                 .await
@@ -252,7 +255,8 @@ mod tests {
         ] {
             assert_eq!(FrontEnd::parse(text).expect(text).authority(), authority);
         }
-        for text in ["", "http://a", "https://a/b", "https://a:b", "https://a:0", "https://u@a", "https://[::1", "a b"] {
+        for text in ["", "http://a", "https://a/b", "https://a:b", "https://a:0", "https://u@a", "https://[::1", "a b"]
+        {
             let error = FrontEnd::parse(text).expect_err(text);
             assert!(error.contains("https://front.example:2617"), "{error}");
         }

@@ -218,6 +218,7 @@ struct State {
     boots: u64,
     log: Vec<Call>,
     keep_log: bool,
+    mute: bool,
 }
 
 type InterfereFn = Box<dyn FnMut(&Call) -> Interference + Send>;
@@ -237,6 +238,9 @@ impl Inner {
     }
 
     fn announce(&self, vm: VmId) {
+        if self.lock().mute {
+            return;
+        }
         // Nobody listening is not an error: a receiver that comes later surveys first.
         let _ = self.events.send(MachineEvent::Changed(vm));
     }
@@ -324,6 +328,7 @@ impl FakeHost {
             boots: 1,
             log: Vec::new(),
             keep_log: false,
+            mute: false,
         };
         let (events, _) = broadcast::channel(1024);
         Self {
@@ -360,6 +365,11 @@ impl FakeHost {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.inner.lock().calls
+    }
+
+    /// Announces nothing from now on, as if every machine event were lost.
+    pub fn mute(&self) {
+        self.inner.lock().mute = true;
     }
 
     /// Keeps every call from now on, for [`FakeHost::take_log`].
