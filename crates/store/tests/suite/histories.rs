@@ -82,7 +82,7 @@ fn lease(nic: usize, network: u32, address: u8) -> NicLease {
         network: NetworkId(network),
         mac: MacAddr([2, 0, 0, 0, 0, address]),
         ip4: (address != 5).then_some(ip4),
-        ip6: (address % 2 == 0).then(|| Ipv6Addr::from(u128::from(address))),
+        ip6: (address.is_multiple_of(2)).then(|| Ipv6Addr::from(u128::from(address))),
     }
 }
 

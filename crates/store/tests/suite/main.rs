@@ -1,5 +1,6 @@
 //! What the store promises, held against both journals.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unit_arg, reason = "transactions of one statement answer with nothing")]
 
 #[path = "../sample/mod.rs"]
 mod sample;
