@@ -1,0 +1,133 @@
+//! Rules broken on purpose, from outside, to see whether the checks notice.
+//!
+//! Each variant undoes one guard of the real program by what the wiring around it does: to the guarded party it looks
+//! as if the guard were not there.
+
+use crate::chance::Chance;
+use holm_model::HostId;
+use holm_wire::host::{Frame, Message};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which guard is undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sabotage {
+    /// None: the real thing.
+    #[default]
+    None,
+    /// An agent does not compare revisions: an old plan, delivered late, is followed.
+    OldPlans,
+    /// A session does not care which link a report came over: reports of a link that is gone are taken.
+    LateReports,
+    /// A word that nothing is left of a VM counts whatever plan it was given under.
+    AnyAbsence,
+    /// The engine places a VM anew while it is still leaving its host.
+    PlacesWhileLeaving,
+    /// The engine deletes a VM's row without waiting for its host.
+    ForgetsWithoutAsking,
+    /// A commit is acknowledged before it is durable; a crash takes the last ones back.
+    ForgetfulJournal,
+    /// An agent follows a plan before it is in the ledger, and a crash finds an older one there.
+    ForgetfulLedger,
+    /// Desk and engine take a full host for an empty one.
+    Overbooking,
+    /// A repeated request is carried out again.
+    ForgetsRequests,
+}
+
+impl Sabotage {
+    /// Every way to break a rule.
+    pub const ALL: [Self; 9] = [
+        Self::OldPlans,
+        Self::LateReports,
+        Self::AnyAbsence,
+        Self::PlacesWhileLeaving,
+        Self::ForgetsWithoutAsking,
+        Self::ForgetfulJournal,
+        Self::ForgetfulLedger,
+        Self::Overbooking,
+        Self::ForgetsRequests,
+    ];
+}
+
+/// What happens to messages on their way when a guard is undone.
+#[derive(Clone)]
+pub(crate) struct Tampering {
+    sabotage: Sabotage,
+    chance: Chance,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    plans: BTreeMap<HostId, Vec<Message>>,
+    reports: BTreeMap<HostId, Vec<Message>>,
+    /// Reports added to the present link of a host, by which the numbers of the real ones have to grow.
+    added: BTreeMap<HostId, u64>,
+}
+
+impl Tampering {
+    pub(crate) fn new(sabotage: Sabotage, chance: Chance) -> Self {
+        Self { sabotage, chance, kept: Arc::default() }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A link of the host was opened.
+    pub(crate) fn opened(&self, host: HostId) {
+        self.kept().added.remove(&host);
+    }
+
+    /// What arrives at the host instead of `message`.
+    pub(crate) fn downwards(&self, host: HostId, message: Message) -> Vec<Message> {
+        let Message::Frame(Frame::Plan(plan)) = &message else { return vec![message] };
+        if self.sabotage != Sabotage::OldPlans {
+            return vec![message];
+        }
+        let mut kept = self.kept();
+        let plans = kept.plans.entry(host).or_default();
+        plans.push(message.clone());
+        let old = self.chance.once_in(4).then(|| self.chance.pick(plans)).flatten();
+        match old {
+            Some(Message::Frame(Frame::Plan(mut old))) => {
+                old.revision = plan.revision;
+                vec![message, Message::Frame(Frame::Plan(old))]
+            }
+            _ => vec![message],
+        }
+    }
+
+    /// What arrives at the front-end instead of `message`.
+    pub(crate) fn upwards(&self, host: HostId, message: Message) -> Vec<Message> {
+        let Message::Frame(Frame::Report(mut report)) = message else { return vec![message] };
+        match self.sabotage {
+            Sabotage::AnyAbsence => {
+                if !report.absent.is_empty() {
+                    report.applied_revision = u64::MAX;
+                }
+                vec![Message::Frame(Frame::Report(report))]
+            }
+            Sabotage::LateReports => {
+                let mut kept = self.kept();
+                let added = kept.added.get(&host).copied().unwrap_or(0);
+                report.seq += added;
+                let next = report.seq + 1;
+                let message = Message::Frame(Frame::Report(report));
+                let reports = kept.reports.entry(host).or_default();
+                let late = self.chance.once_in(8).then(|| self.chance.pick(reports)).flatten();
+                reports.push(message.clone());
+                match late {
+                    Some(Message::Frame(Frame::Report(mut late))) => {
+                        late.seq = next;
+                        kept.added.insert(host, added + 1);
+                        vec![message, Message::Frame(Frame::Report(late))]
+                    }
+                    _ => vec![message],
+                }
+            }
+            _ => vec![Message::Frame(Frame::Report(report))],
+        }
+    }
+}
