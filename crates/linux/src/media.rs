@@ -195,7 +195,8 @@ fn rock_ridge(name: &str, is_directory: bool) -> Vec<u8> {
 fn declaration() -> Vec<u8> {
     const ID: &[u8] = b"RRIP_1991A";
     const DESCRIPTION: &[u8] = b"THE ROCK RIDGE INTERCHANGE PROTOCOL PROVIDES SUPPORT FOR POSIX FILE SYSTEM SEMANTICS";
-    const SOURCE: &[u8] = b"PLEASE CONTACT DISC PUBLISHER FOR SPECIFICATION SOURCE.  SEE PUBLISHER IDENTIFIER IN PRIMARY \
+    const SOURCE: &[u8] =
+        b"PLEASE CONTACT DISC PUBLISHER FOR SPECIFICATION SOURCE.  SEE PUBLISHER IDENTIFIER IN PRIMARY \
                             VOLUME DESCRIPTOR FOR CONTACT INFORMATION.";
     let length = |part: &[u8]| u8::try_from(part.len()).unwrap_or(u8::MAX);
     let mut out = b"ER".to_vec();
@@ -268,7 +269,12 @@ mod tests {
         let long = vec![b'x'; 5000];
         write(
             "CONTEXT",
-            &[("context.sh", b"A='1'\n"), ("network-config", b""), ("user-data", &long), ("meta-data", b"instance-id: i\n")],
+            &[
+                ("context.sh", b"A='1'\n"),
+                ("network-config", b""),
+                ("user-data", &long),
+                ("meta-data", b"instance-id: i\n"),
+            ],
         )
         .expect("fits")
     }
@@ -290,11 +296,13 @@ mod tests {
         for extension in ["-R", "-J"] {
             let listed = run::run(run::command("isoinfo").args([extension, "-f", "-i"]).arg(file.path()))
                 .expect("isoinfo (package genisoimage) reads it");
-            let mut names: Vec<&str> = listed.lines().map(|l| l.trim_start_matches('/').trim_end_matches(";1")).collect();
+            let mut names: Vec<&str> =
+                listed.lines().map(|l| l.trim_start_matches('/').trim_end_matches(";1")).collect();
             names.sort_unstable();
             assert_eq!(names, ["context.sh", "meta-data", "network-config", "user-data"], "{extension}");
-            let content = run::run(run::command("isoinfo").args([extension, "-x", "/user-data", "-i"]).arg(file.path()))
-                .expect("isoinfo extracts");
+            let content =
+                run::run(run::command("isoinfo").args([extension, "-x", "/user-data", "-i"]).arg(file.path()))
+                    .expect("isoinfo extracts");
             assert_eq!(content.len(), 5000, "{extension}");
         }
         let about = run::run(run::command("isoinfo").args(["-d", "-i"]).arg(file.path())).expect("isoinfo describes");

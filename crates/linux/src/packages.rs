@@ -25,7 +25,7 @@ impl Purpose {
             Self::FirstImage => {
                 &["busybox-static", "dropbear-bin", "syslinux", "syslinux-common", "mtools", "qemu-utils", "xz-utils"]
             }
-            Self::Tests => &["xorriso", "genisoimage", "openssh-client", "curl"],
+            Self::Tests => &["xorriso", "genisoimage", "openssh-client", "curl", "python3", "busybox-static"],
         }
     }
 }
@@ -43,7 +43,9 @@ pub enum PackageError {
     #[error("{} not installed and only root may install packages; run as root: apt-get install -y {}", be(.0), .0.join(" "))]
     NotRoot(Vec<String>),
     /// The package lists could not be fetched.
-    #[error("cannot fetch the package lists; check that this machine reaches its mirrors in /etc/apt/sources.list: {0}")]
+    #[error(
+        "cannot fetch the package lists; check that this machine reaches its mirrors in /etc/apt/sources.list: {0}"
+    )]
     Lists(#[source] RunError),
     /// apt-get refused.
     #[error("cannot install {}: {source}; try by hand: apt-get install {}", .packages.join(", "), .packages.join(" "))]
@@ -93,7 +95,12 @@ pub fn missing(purposes: &[Purpose]) -> Result<Vec<String>, PackageError> {
     let wanted: BTreeSet<&str> = purposes.iter().flat_map(|p| p.packages()).copied().collect();
     let wanted: Vec<&str> = wanted.into_iter().collect();
     let versions = installed(&wanted)?;
-    Ok(wanted.iter().zip(versions).filter(|(_, version)| version.is_none()).map(|(name, _)| (*name).to_owned()).collect())
+    Ok(wanted
+        .iter()
+        .zip(versions)
+        .filter(|(_, version)| version.is_none())
+        .map(|(name, _)| (*name).to_owned())
+        .collect())
 }
 
 /// Installs what is missing for the purposes and tells `progress` what it does. Returns what it installed.
@@ -154,9 +161,16 @@ fn has_lists(directory: &Path) -> bool {
 
 fn update(progress: &mut dyn FnMut(&str)) -> Result<(), PackageError> {
     progress("fetching the package lists");
-    run::run(run::command("apt-get").args(["-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=2", "update"]))
-        .map(drop)
-        .map_err(PackageError::Lists)
+    run::run(run::command("apt-get").args([
+        "-q",
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "-o",
+        "Acquire::Retries=2",
+        "update",
+    ]))
+    .map(drop)
+    .map_err(PackageError::Lists)
 }
 
 fn try_out(packages: &[String]) -> Result<(), RunError> {

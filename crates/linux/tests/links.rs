@@ -202,7 +202,7 @@ fn guest(vm: u32, mac: &str, addresses: &[&str]) {
 }
 
 fn reaches(vm: u32, arguments: &str) -> bool {
-    try_sh(&format!("ip netns exec guest{vm} ping -c 1 -W 1 {arguments}")).0
+    try_sh(&format!("ip netns exec guest{vm} busybox ping -c 1 -W 1 {arguments}")).0
 }
 
 #[test]
@@ -234,10 +234,10 @@ fn guests_reach_what_they_should_and_cannot_lie() {
         assert!(reaches(1, "fd70::12"), "also over IPv6");
         assert!(reaches(1, "fd70::1"), "the router answers over IPv6");
         assert!(reaches(1, "192.0.2.9"), "masquerading works: the world has no route back");
-        assert!(try_sh("ping -c 1 -W 1 10.70.0.11").0, "the host reaches its guest");
+        assert!(try_sh("busybox ping -c 1 -W 1 10.70.0.11").0, "the host reaches its guest");
         sh("ip -n world route add 10.70.0.0/16 via 192.0.2.1");
         assert!(
-            !try_sh("ip netns exec world ping -c 1 -W 1 10.70.0.11").0,
+            !try_sh("ip netns exec world busybox ping -c 1 -W 1 10.70.0.11").0,
             "nobody outside opens a connection to a guest"
         );
 
@@ -278,8 +278,8 @@ fn guests_reach_what_they_should_and_cannot_lie() {
         assert!(counted.lines().any(|l| l.contains("ether saddr !=") && !l.contains("packets 0")), "{counted}");
 
         // ARP: claiming the router's address must not change what another guest believes.
-        sh("ip -n guest1 addr add 10.70.0.1/16 dev eth0; ip netns exec guest2 ping -c 1 -W 1 10.70.0.1");
-        let (_, _) = try_sh("ip netns exec guest1 arping -c 2 -A -I eth0 10.70.0.1");
+        sh("ip -n guest1 addr add 10.70.0.1/16 dev eth0; ip netns exec guest2 busybox ping -c 1 -W 1 10.70.0.1");
+        let (_, _) = try_sh("ip netns exec guest1 busybox arping -c 2 -A -I eth0 10.70.0.1");
         let neighbors = sh("ip -n guest2 neigh show 10.70.0.1");
         assert!(!neighbors.contains(&one.nic.mac.to_string()), "{neighbors}");
 
@@ -304,7 +304,7 @@ fn an_interface_goes_under_a_bridge_and_back() {
             ip route add 198.51.100.0/24 via 192.0.2.8 metric 50; ip -n world addr add 192.0.2.9/24 dev eth0; \
             ip -n world link set eth0 up");
         let start = Instant::now();
-        while !try_sh("ping -c 1 -W 1 192.0.2.9").0 {
+        while !try_sh("busybox ping -c 1 -W 1 192.0.2.9").0 {
             assert!(start.elapsed() < Duration::from_secs(10), "the world is there");
         }
         let before = picture();
@@ -330,7 +330,7 @@ fn an_interface_goes_under_a_bridge_and_back() {
         ] {
             assert!(taken.contains(wanted), "{wanted} is not in {taken}");
         }
-        assert!(try_sh("ping -c 1 -W 2 192.0.2.9").0, "the machine is still reachable");
+        assert!(try_sh("busybox ping -c 1 -W 2 192.0.2.9").0, "the machine is still reachable");
         links.ensure_network_absent(NetworkId(5)).await.expect("given back");
         let sorted = |text: &str| {
             let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();

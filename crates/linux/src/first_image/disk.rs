@@ -23,9 +23,11 @@ pub struct Parts<'a> {
 /// Makes the disk as a qcow2 file at `out`, working in `work`.
 pub fn make(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(), FirstImageError> {
     let failed = |what: &str, says: String| FirstImageError::Disk { what: what.to_owned(), says };
-    let io = |what: &'static str| move |e: std::io::Error| FirstImageError::Disk { what: what.into(), says: e.to_string() };
+    let io =
+        |what: &'static str| move |e: std::io::Error| FirstImageError::Disk { what: what.into(), says: e.to_string() };
     let size = |path: &Path| path.metadata().map(|m| m.len());
-    let content = size(parts.kernel).map_err(io("measure the kernel"))? + size(parts.initrd).map_err(io("measure the initrd"))?;
+    let content =
+        size(parts.kernel).map_err(io("measure the kernel"))? + size(parts.initrd).map_err(io("measure the initrd"))?;
     // Room for the loaders, FAT's own tables and rounding.
     let sectors = ((content + (3 << 20)).next_multiple_of(1 << 20)) / SECTOR;
     let partition = work.join("partition.fat");
@@ -35,12 +37,22 @@ pub fn make(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(), FirstImage
     let tool = |name: &str| {
         let mut command = run::command(name);
         // Fixed times make the same bytes of the same inputs.
-        command.env("SOURCE_DATE_EPOCH", "315619200").env("TZ", "UTC").env("MTOOLS_SKIP_CHECK", "1").env_remove("MTOOLSRC");
+        command
+            .env("SOURCE_DATE_EPOCH", "315619200")
+            .env("TZ", "UTC")
+            .env("MTOOLS_SKIP_CHECK", "1")
+            .env_remove("MTOOLSRC");
         command
     };
     let image = partition.as_os_str();
     run::run(tool("mformat").arg("-i").arg(image).args(["-T", &sectors.to_string(), "-h", "64", "-s", "32"]).args([
-        "-H", &START.to_string(), "-v", "HOLM", "-N", "484f4c4d", "::",
+        "-H",
+        &START.to_string(),
+        "-v",
+        "HOLM",
+        "-N",
+        "484f4c4d",
+        "::",
     ]))
     .map_err(|e| failed("format its partition", e.to_string()))?;
     let syslinux = format!(
@@ -78,7 +90,8 @@ pub fn make(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(), FirstImage
 /// Writes boot code, partition table and partition into one raw disk.
 fn assemble(partition: &Path, raw: &Path, sectors: u64) -> Result<(), String> {
     const BOOT_CODE: &str = "/usr/lib/syslinux/mbr/mbr.bin";
-    let code = std::fs::read(BOOT_CODE).map_err(|e| format!("cannot read {BOOT_CODE} (package syslinux-common): {e}"))?;
+    let code =
+        std::fs::read(BOOT_CODE).map_err(|e| format!("cannot read {BOOT_CODE} (package syslinux-common): {e}"))?;
     if code.len() > 440 {
         return Err(format!("{BOOT_CODE} has {} bytes, more than fit into a boot sector", code.len()));
     }

@@ -114,7 +114,9 @@ fn collect(directory: &Path, files: &mut BTreeMap<String, PathBuf>) -> std::io::
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             collect(&path, files)?;
-        } else if let Some(stem) = entry.file_name().to_string_lossy().split_once(".ko").map(|(stem, _)| stem.to_owned()) {
+        } else if let Some(stem) =
+            entry.file_name().to_string_lossy().split_once(".ko").map(|(stem, _)| stem.to_owned())
+        {
             files.insert(stem.replace('-', "_"), path);
         }
     }
@@ -149,21 +151,27 @@ fn without_signature(mut module: Vec<u8>) -> Vec<u8> {
 
 /// The names of the modules this one needs, as its `.modinfo` section says.
 fn depends(module: &[u8]) -> Vec<String> {
-    const KEY: &[u8] = b"\0depends=";
-    let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else { return Vec::new() };
-    let text = &module[at + KEY.len()..];
-    let text = &text[..text.iter().position(|byte| *byte == 0).unwrap_or(0)];
-    String::from_utf8_lossy(text).split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
+    // The section is a row of texts that end in zeros; splitting at zeros finds it without reading the file's format.
+    let Some(text) = module.split(|byte| *byte == 0).find_map(|text| text.strip_prefix(b"depends=")) else {
+        return Vec::new();
+    };
+    String::from_utf8_lossy(text)
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(|name| name.replace('-', "_"))
+        .collect()
 }
 
 impl Kernel {
     /// `modules.dep` as busybox reads it: each module with everything it needs, what is loaded first last.
     #[must_use]
     pub fn modules_dep(&self) -> String {
+        let needs: BTreeMap<&str, Vec<String>> =
+            self.modules.iter().map(|(name, module)| (name.as_str(), depends(module))).collect();
         let mut text = String::new();
         for name in self.modules.keys() {
             let mut order = Vec::new();
-            self.walk(name, &mut order);
+            walk(&needs, name, &mut order);
             text.push_str(&format!("{name}.ko:"));
             for needed in order.iter().rev().filter(|needed| *needed != name) {
                 text.push_str(&format!(" {needed}.ko"));
@@ -172,17 +180,17 @@ impl Kernel {
         }
         text
     }
+}
 
-    fn walk(&self, name: &str, order: &mut Vec<String>) {
-        if order.iter().any(|known| known == name) {
-            return;
-        }
-        let Some(module) = self.modules.get(name) else { return };
-        for needed in depends(module) {
-            self.walk(&needed, order);
-        }
-        order.push(name.to_owned());
+fn walk(needs: &BTreeMap<&str, Vec<String>>, name: &str, order: &mut Vec<String>) {
+    if order.iter().any(|known| known == name) {
+        return;
     }
+    let Some(needed) = needs.get(name) else { return };
+    for other in needed {
+        walk(needs, other, order);
+    }
+    order.push(name.to_owned());
 }
 
 #[cfg(test)]
@@ -195,8 +203,9 @@ mod tests {
 
     #[test]
     fn modules_are_loaded_after_what_they_need() {
-        let modules = [("blk", "virtio,ring"), ("ring", "virtio"), ("virtio", ""), ("net", "fail-over"), ("fail_over", "")]
-            .map(|(name, needs)| (name.to_owned(), module(needs)));
+        let modules =
+            [("blk", "virtio,ring"), ("ring", "virtio"), ("virtio", ""), ("net", "fail-over"), ("fail_over", "")]
+                .map(|(name, needs)| (name.to_owned(), module(needs)));
         let kernel = Kernel { release: "6".into(), image: Vec::new(), modules: modules.into() };
         let text = kernel.modules_dep();
         assert!(text.contains("blk.ko: ring.ko virtio.ko\n"), "{text}");

@@ -40,9 +40,9 @@ const MODULES: &[&str] = &[
 
 /// The commands that exist before all of busybox is installed by name.
 const APPLETS: &[&str] = &[
-    "awk", "base64", "cat", "chmod", "cp", "cttyhack", "dd", "echo", "head", "hostname", "httpd", "ip", "kill", "ls", "mke2fs",
-    "mount", "nproc", "poweroff", "ps", "reboot", "sed", "setsid", "sh", "sleep", "sync", "tr", "udhcpc", "umount", "usleep",
-    "wc",
+    "awk", "base64", "cat", "chmod", "cp", "cttyhack", "dd", "echo", "head", "hostname", "httpd", "ip", "kill", "ls",
+    "mke2fs", "mount", "nproc", "poweroff", "ps", "reboot", "sed", "setsid", "sh", "sleep", "sync", "tr", "udhcpc",
+    "umount", "usleep", "wc",
 ];
 
 /// The programs and settings whose versions decide what comes out.
@@ -254,9 +254,20 @@ fn uefi_loader(out_dir: &Path, work: &Path) -> Result<PathBuf, FirstImageError> 
 /// The guest's whole file system.
 fn tree(kernel: &kernel::Kernel) -> Result<Tree, FirstImageError> {
     let mut tree = Tree::default();
-    for directory in
-        ["proc", "sys", "dev", "run", "tmp", "mnt/context", "data", "root/.ssh", "etc/dropbear", "var/log", "var/run", "sbin"]
-    {
+    for directory in [
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "mnt/context",
+        "data",
+        "root/.ssh",
+        "etc/dropbear",
+        "var/log",
+        "var/run",
+        "sbin",
+    ] {
         tree.directory(directory);
     }
     let busybox = program("busybox", "busybox-static")?;
