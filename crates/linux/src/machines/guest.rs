@@ -91,7 +91,7 @@ pub(super) enum Found {
     /// Nothing at all.
     Nothing,
     /// Files, and what they say of the last process.
-    Off(Option<Started>),
+    Off(Option<Box<Started>>),
     /// A process.
     Live(Arc<Live>),
 }
@@ -180,7 +180,9 @@ impl Guest {
                 return Ok(Found::Nothing);
             }
             match identity::try_lock(&self.dirs.lock(), false) {
-                Ok(Lock::Taken(_)) => return Ok(Found::Off(record::read(&self.dirs.data, record::STARTED))),
+                Ok(Lock::Taken(_)) => {
+                    return Ok(Found::Off(record::read(&self.dirs.data, record::STARTED).map(Box::new)));
+                }
                 Ok(Lock::Held) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
                 Err(e) => {
@@ -247,8 +249,8 @@ impl Guest {
             match self.find(office).await? {
                 Found::Nothing => return Ok(None),
                 Found::Off(started) => {
-                    let state = RunState::Gone(self.how_it_ended(started.as_ref()));
-                    return Ok(Some(self.seen(started.as_ref(), state, None)));
+                    let state = RunState::Gone(self.how_it_ended(started.as_deref()));
+                    return Ok(Some(self.seen(started.as_deref(), state, None)));
                 }
                 Found::Live(live) => {
                     let state = match self.ask("query-status", json!({}), STATUS_LIMIT).await {
