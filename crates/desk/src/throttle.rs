@@ -18,7 +18,14 @@ const REFILL_S: f64 = 6.0;
 const MOST_KEYS: usize = 20_000;
 
 #[derive(Default)]
-pub(crate) struct Throttle(Mutex<HashMap<String, Bucket>>);
+pub(crate) struct Throttle(Mutex<Buckets>);
+
+#[derive(Default)]
+struct Buckets {
+    by_key: HashMap<String, Bucket>,
+    /// When full buckets were last dropped: a flood of keys must not make every attempt walk over all of them.
+    pruned_at: Timestamp,
+}
 
 struct Bucket {
     left: f64,
@@ -43,8 +50,14 @@ impl Throttle {
     /// # Errors
     /// The seconds to wait when there have been too many.
     pub(crate) fn begin(&self, user: &str, peer: &str, now: Timestamp) -> Result<Attempt, u64> {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= MOST_KEYS {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = all.pruned_at.0 == 0 || now.since(all.pruned_at).as_secs_f64() >= REFILL_S;
+        let prune = all.by_key.len() >= MOST_KEYS && due;
+        if prune {
+            all.pruned_at = now;
+        }
+        let buckets = &mut all.by_key;
+        if prune {
             buckets.retain(|_, bucket| {
                 bucket.refill(now);
                 bucket.left < bucket.burst
@@ -79,9 +92,9 @@ impl Throttle {
 
     /// Gives a successful attempt back.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in &attempt.0 {
-            if let Some(bucket) = buckets.get_mut(key) {
+            if let Some(bucket) = all.by_key.get_mut(key) {
                 bucket.left = (bucket.left + 1.0).min(bucket.burst);
             }
         }
@@ -122,9 +135,9 @@ mod tests {
         let passed = (0..100).filter(|n| throttle.begin(&format!("u{n}"), "10.0.0.9", Timestamp(0)).is_ok()).count();
         assert_eq!(passed, 30);
         for n in 0..50_000 {
-            let _ = throttle.begin(&format!("name{n}"), &format!("peer{n}"), Timestamp(0));
+            let _ = throttle.begin(&format!("name{n}"), &format!("peer{n}"), Timestamp(1));
         }
-        let kept = throttle.0.lock().expect("not poisoned").len();
+        let kept = throttle.0.lock().expect("not poisoned").by_key.len();
         assert!(kept <= MOST_KEYS + 3, "{kept}");
     }
 }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
-pub struct TestClock(AtomicI64);
+pub(crate) struct TestClock(AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -41,12 +41,12 @@ impl Entropy for Counting {
     }
 }
 
-pub struct Ground {
-    pub desk: Desk,
-    pub store: Store,
-    pub clock: Arc<TestClock>,
-    pub admin: Caller,
-    pub password: Secret,
+pub(crate) struct Ground {
+    pub(crate) desk: Desk,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) admin: Caller,
+    pub(crate) password: Secret,
     journal: MemoryJournal,
     dir: tempfile::TempDir,
 }
@@ -63,7 +63,7 @@ fn desk_over(store: &Store, dir: &std::path::Path, clock: &Arc<TestClock>) -> De
 }
 
 impl Ground {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let journal = MemoryJournal::new();
         let store = Store::open(Box::new(journal.clone()), Mode::Inline, Uuid::from_u128(7)).expect("opens");
         let dir = tempfile::tempdir().expect("temporary directory");
@@ -75,7 +75,7 @@ impl Ground {
     }
 
     /// The same cloud after the front-end was killed and started again.
-    pub async fn restarted(self) -> Self {
+    pub(crate) async fn restarted(self) -> Self {
         let Self { clock, password, journal, dir, .. } = self;
         let store = Store::open(Box::new(journal.clone()), Mode::Inline, Uuid::from_u128(8)).expect("opens");
         let desk = desk_over(&store, dir.path(), &clock);
@@ -84,37 +84,37 @@ impl Ground {
         Self { desk, store, clock, admin, password, journal, dir }
     }
 
-    pub fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.clock.0.fetch_add(i64::try_from(time.as_millis()).expect("short"), Ordering::SeqCst);
     }
 
-    pub fn clock_now(&self) -> Timestamp {
+    pub(crate) fn clock_now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.store.read().revision()
     }
 
-    pub async fn user(&self, name: &str) -> Caller {
+    pub(crate) async fn user(&self, name: &str) -> Caller {
         let draft = UserDraft { name: name.into(), password: Secret(format!("{name}-password")), groups: vec![] };
         self.desk.user_create(&self.admin, &intent(), draft).await.expect("made");
         let token = self.desk.login(name, Secret(format!("{name}-password")), &intent()).await.expect("logs in");
         self.desk.authenticate(&token.secret.0).expect("fresh")
     }
 
-    pub async fn vm(&self, caller: &Caller, name: &str) -> VmId {
+    pub(crate) async fn vm(&self, caller: &Caller, name: &str) -> VmId {
         let made = self.desk.vm_create(caller, &intent(), draft(name), Attributes::default()).await;
         made.expect("made").row.value.id
     }
 
-    pub fn change_vm(&self, id: VmId, change: impl FnOnce(&mut Vm) + Send + 'static) {
+    pub(crate) fn change_vm(&self, id: VmId, change: impl FnOnce(&mut Vm) + Send + 'static) {
         let written = self.store.write(move |tx| Ok::<_, ()>(tx.update::<Vm>(id, change))).now().expect("written");
         assert!(written, "vm {id} is not there");
     }
 
     /// Puts the VM on the host as the engine does.
-    pub fn place(&self, vm: VmId, host: HostId) {
+    pub(crate) fn place(&self, vm: VmId, host: HostId) {
         let revision = self.revision();
         self.change_vm(vm, move |vm| {
             vm.phase = VmPhase::On(host);
@@ -123,7 +123,7 @@ impl Ground {
     }
 
     /// A host that has joined, connected and reported 4 cores and 4 GiB.
-    pub async fn host(&self, name: &str) -> HostSession {
+    pub(crate) async fn host(&self, name: &str) -> HostSession {
         let draft = JoinTokenDraft { name: Some(name.into()), ..JoinTokenDraft::default() };
         let token = self.desk.join_token_create(&self.admin, &intent(), draft).await.expect("made");
         let name = name.to_owned();
@@ -142,7 +142,7 @@ impl Ground {
     }
 }
 
-pub fn claim(secret: &Secret) -> JoinClaim {
+pub(crate) fn claim(secret: &Secret) -> JoinClaim {
     JoinClaim {
         secret: secret.clone(),
         hostname: "edge-1.example".into(),
@@ -151,21 +151,21 @@ pub fn claim(secret: &Secret) -> JoinClaim {
     }
 }
 
-pub fn intent() -> Intent {
+pub(crate) fn intent() -> Intent {
     Intent { peer: "192.0.2.1:4711".into(), request_id: "req".into(), ..Intent::default() }
 }
 
-pub fn keyed(key: &str, request: &str) -> Intent {
+pub(crate) fn keyed(key: &str, request: &str) -> Intent {
     Intent { idempotency_key: Some(key.into()), request_sha256: request.into(), ..intent() }
 }
 
 /// A VM with an empty disk that boots a kernel is the smallest that needs no disk image; here none is needed at all.
-pub fn draft(name: &str) -> VmDraft {
+pub(crate) fn draft(name: &str) -> VmDraft {
     VmDraft { name: name.into(), kernel: Some("kernel".into()), ..VmDraft::default() }
 }
 
 /// An image named `kernel` that everybody may use, ready.
-pub async fn kernel(ground: &Ground) {
+pub(crate) async fn kernel(ground: &Ground) {
     let mut bytes = vec![0; 1024];
     bytes[..4].copy_from_slice(b"\x7fELF");
     let draft = holm_desk::ImageDraft {
@@ -180,7 +180,7 @@ pub async fn kernel(ground: &Ground) {
 }
 
 #[track_caller]
-pub fn refused<T>(result: Result<T, holm_desk::Error>, kind: ErrorKind) -> holm_desk::Error {
+pub(crate) fn refused<T>(result: Result<T, holm_desk::Error>, kind: ErrorKind) -> holm_desk::Error {
     match result {
         Ok(_) => panic!("it was accepted instead of {kind:?}"),
         Err(error) => {
