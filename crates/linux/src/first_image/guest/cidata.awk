@@ -1,12 +1,12 @@
 # Turns the NoCloud files this machine understands (host name, keys, network configuration version 2) into the variables
 # of an OpenNebula context.
 function quoted(text) { gsub(/'/, "'\\''", text); return "'" text "'" }
-function bare(text) { gsub(/["'\[\],{}]/, " ", text); gsub(/^ +| +$/, "", text); return text }
+function bare(text) { gsub(/[]["',{}]/, " ", text); gsub(/^ +| +$/, "", text); return text }
 function mask(length_, octets, i, bits) {
   for (i = 0; i < 4; i++) {
     bits = length_ > 8 ? 8 : length_
     length_ -= bits
-    octets = octets (i ? "." : "") (256 - 2 ^ (8 - bits))
+    octets = octets (i ? "." : "") parts_of_mask[bits + 1]
   }
   return octets
 }
@@ -19,7 +19,8 @@ function addresses(text, parts, count, i, pair) {
   }
 }
 function servers(text) { if (bare(text) != "") names = names bare(text) " " }
-BEGIN { n = -1 }
+# Busybox has no power operator here, hence the table.
+BEGIN { n = -1; split("0 128 192 224 240 248 252 254 255", parts_of_mask, " ") }
 /^(local-)?hostname:/ { sub(/^[^:]*: */, ""); print "SET_HOSTNAME=" quoted(bare($0)); next }
 /^ *- *["']?(ssh|ecdsa|sk)-/ { sub(/^ *- */, ""); gsub(/^["']|["']$/, ""); keys = keys $0 "\n"; next }
 FILENAME !~ /network-config$/ { next }
