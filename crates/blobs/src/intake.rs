@@ -20,6 +20,8 @@ pub(crate) const WAITING: usize = 4;
 const BLOCK: usize = 4096;
 /// After so many bytes what has arrived is synced, so that a power cut costs no more.
 const SYNC_EVERY: u64 = 256 << 20;
+/// After so many bytes the disk is told to begin writing, on another thread, so that little is left for the end.
+const PUSH_EVERY: u64 = 32 << 20;
 /// After so many bytes the free space is looked at.
 const LOOK_EVERY: u64 = 16 << 20;
 
@@ -156,6 +158,17 @@ impl Part {
             hashes
         });
         let hasher = hasher.map_err(|e| BlobError::disk("start a thread to hash", &self.path, e))?;
+        let (to_push, pushing) = sync_channel::<()>(1);
+        let pushed = self.file.try_clone().and_then(|file| {
+            std::thread::Builder::new().name("holm-push".into()).spawn(move || {
+                for () in pushing {
+                    // Only a head start: the sync that counts comes later and reports what goes wrong.
+                    let _ = file.sync_data();
+                }
+            })
+        });
+        let pusher = pushed.map_err(|e| BlobError::disk("start a thread to sync", &self.path, e))?;
+        let mut pushed_at = self.arrived;
         let mut result = Ok(());
         while let Some(bytes) = buffers.blocking_recv() {
             if looked.is_none_or(|at| self.arrived - at >= LOOK_EVERY) {
@@ -184,6 +197,9 @@ impl Part {
             // The hasher only goes away early by a panic, which the join below reports.
             let _ = to_hash.send(bytes);
             progress(self.arrived);
+            if self.arrived - pushed_at >= PUSH_EVERY && to_push.try_send(()).is_ok() {
+                pushed_at = self.arrived;
+            }
             if self.arrived - self.synced >= SYNC_EVERY
                 && let Err(error) = self.sync()
             {
@@ -193,6 +209,9 @@ impl Part {
         }
         buffers.close();
         drop(to_hash);
+        drop(to_push);
+        // The thread cannot panic, and what it did is done again by the sync that counts.
+        let _ = pusher.join();
         match hasher.join() {
             Ok(hashes) => self.hashes = hashes,
             Err(_) => {

@@ -448,13 +448,42 @@ enum Pumped {
     More,
 }
 
+/// Buffers that have been hashed and written, to be filled again: fresh memory would cost as much as the hashing.
+type Empty = Arc<Mutex<Vec<BytesMut>>>;
+
+/// A full buffer that goes back among the empty ones when nobody needs it any more.
+struct Full {
+    bytes: BytesMut,
+    empty: Empty,
+}
+
+impl AsRef<[u8]> for Full {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        self.empty.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+fn next_buffer(empty: &Empty) -> BytesMut {
+    let used = empty.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    used.unwrap_or_else(|| BytesMut::with_capacity(BUFFER))
+}
+
 /// Reads `bytes` into big buffers and hands them on, at most `allowed` bytes.
 async fn pump(
     mut bytes: impl AsyncRead + Send + Unpin,
     to: &mpsc::Sender<bytes::Bytes>,
     mut allowed: u64,
 ) -> io::Result<Pumped> {
-    let mut buffer = BytesMut::with_capacity(BUFFER);
+    let empty = Empty::default();
+    let mut buffer = next_buffer(&empty);
     let outcome = loop {
         if allowed == 0 {
             let mut one = [0; 1];
@@ -469,8 +498,8 @@ async fn pump(
             Err(error) => break Err(error),
         }
         if buffer.len() >= BUFFER {
-            let full = std::mem::replace(&mut buffer, BytesMut::with_capacity(BUFFER));
-            if to.send(full.freeze()).await.is_err() {
+            let full = Full { bytes: std::mem::replace(&mut buffer, next_buffer(&empty)), empty: empty.clone() };
+            if to.send(bytes::Bytes::from_owner(full)).await.is_err() {
                 // The writer has given up; it says why.
                 return Ok(Pumped::Whole);
             }
