@@ -366,7 +366,7 @@ fn server_certificate(
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicI64, Ordering};
-    use x509_parser::prelude::*;
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
 
     #[derive(Default)]
     struct Hand(AtomicI64);

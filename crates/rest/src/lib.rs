@@ -24,7 +24,7 @@ pub mod problem;
 
 pub use api::{Api, ApiParts, openapi_json};
 pub use authority::{Authority, AuthorityError, HostCertificate};
-pub use link::{LinkDoor, Links, follow, hostlink, link_router};
+pub use link::{Ended, LinkDoor, Links, follow, hostlink, link_router};
 pub use listen::{
     Encryption, ListenError, Listener, Peer, api_tls_of_authority, api_tls_of_files, keep_certificates_fresh, link_tls,
 };

@@ -192,7 +192,11 @@ impl Session {
             if !eager {
                 self.progress = now;
             }
-            let mut wake = (self.heard + PATIENCE).min(self.spoke + BEAT);
+            let mut wake = self.heard + PATIENCE;
+            // What waits to go out is a sign of life itself.
+            if self.waiting.is_empty() {
+                wake = wake.min(self.spoke + BEAT);
+            }
             if self.resend && !plan_ripe {
                 wake = wake.min(self.plan_after);
             }

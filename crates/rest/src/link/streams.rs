@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use holm_model::{HostId, VmId};
 use holm_wire::host::{Frame, Message, STREAM_WINDOW, StreamEnd};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub(crate) enum Command {
 /// The sessions of all hosts; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Links {
-    sessions: Arc<Mutex<HashMap<HostId, Handle>>>,
+    sessions: Arc<Mutex<BTreeMap<HostId, Handle>>>,
 }
 
 struct Handle {
@@ -112,7 +112,7 @@ impl Links {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<HostId, Handle>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<HostId, Handle>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

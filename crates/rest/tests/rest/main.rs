@@ -1,0 +1,12 @@
+//! Tests of the doors against a real desk over a store in memory, on loopback, at port 0.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod contract;
+mod events;
+mod hostlink;
+mod link_server;
+mod schema;
+mod strangers;
+mod support;
