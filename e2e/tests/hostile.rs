@@ -177,7 +177,7 @@ fn a_torn_ledger_and_a_torn_database_are_survived() {
     cloud.kill_agent(1);
     cloud.kill_front();
     // The newest ledger is cut in the middle, the database's log loses its end.
-    let ledger = cloud.path("a1/ledger.json");
+    let ledger = cloud.path("a1/ledger");
     let bytes = fs::read(&ledger).unwrap();
     fs::write(&ledger, &bytes[..bytes.len() / 2]).unwrap();
     let wal = cloud.path("front/holm.db-wal");

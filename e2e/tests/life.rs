@@ -90,7 +90,7 @@ fn a_vm_boots_and_does_what_it_is_told() {
     // Off by its power button, on again, off by force.
     cloud.ok(&["vm", "stop", "web"]).unwrap();
     assert!(cloud.guests(1).unwrap().is_empty());
-    assert!(cloud.ok(&["vm", "log", "web"]).unwrap().contains("POWERDOWN"));
+    assert!(cloud.ok(&["vm", "log", "web"]).unwrap().contains("power button"));
     cloud.ok(&["vm", "start", "web"]).unwrap();
     cloud.page(1, "web", "").unwrap();
     cloud.ok(&["vm", "poweroff", "web"]).unwrap();

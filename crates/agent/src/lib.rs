@@ -16,6 +16,7 @@
 //!
 //! Start reading at [`reconcile`], then `keeper.rs`, then [`link`].
 
+mod audit;
 mod crew;
 mod face;
 pub mod join;
@@ -28,6 +29,7 @@ mod scribe;
 mod streams;
 pub mod websocket;
 
+pub use audit::{AuditError, audit};
 pub use face::Shown;
 pub use join::{Enrolled, JoinError, join};
 pub use ledger::{FileLedger, LedgerStore, MemoryLedger};

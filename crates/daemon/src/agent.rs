@@ -91,7 +91,8 @@ pub async fn run(config: &Config) -> Result<()> {
 /// # Errors
 /// When something cannot be stopped.
 pub async fn stop_guests(config: &Config) -> Result<()> {
-    Ok(holm_linux::purge::stop(&linux_settings(config)).await?)
+    holm_linux::purge::stop(&linux_settings(config)).await?;
+    Ok(())
 }
 
 /// Removes everything the drivers made on this machine.
@@ -99,7 +100,8 @@ pub async fn stop_guests(config: &Config) -> Result<()> {
 /// # Errors
 /// When something cannot be removed.
 pub async fn purge(config: &Config) -> Result<()> {
-    Ok(holm_linux::purge::everything(&linux_settings(config)).await?)
+    holm_linux::purge::everything(&linux_settings(config)).await?;
+    Ok(())
 }
 
 /// Compares the ledger with what is really there; nothing to say where no agent has run.
