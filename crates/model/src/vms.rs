@@ -662,6 +662,15 @@ impl VmDraft {
             };
             let least = image.and_then(|i| i.virtual_mib);
             let size_mib = match (disk.size_mib, least) {
+                (Some(0), _) => {
+                    return Err(Invalid::new(
+                        format!("{field}.size_mib"),
+                        0,
+                        "is no size",
+                        "Give at least 1 MiB, or leave it out to take the image's size.",
+                    )
+                    .into());
+                }
                 (Some(size), Some(least)) if size < least => {
                     return Err(Invalid::new(
                         format!("{field}.size_mib"),

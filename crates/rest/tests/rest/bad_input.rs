@@ -85,6 +85,7 @@ async fn values_that_make_no_sense_are_named() {
         (json!({"attributes": {"a": null}}), "attributes"),
     ] {
         let answer = cloud.request("POST", "/api/v1/vms").json(&with(more.clone())).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{more}");
         let body = problem(answer, 400, "invalid").await;
         assert_eq!(body["field"], field, "{more}: {body}");
     }
