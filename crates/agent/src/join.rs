@@ -360,14 +360,8 @@ async fn ask(front: &FrontEnd, token: &Token, request: &JoinRequest) -> Result<J
         .map_err(|e| JoinError::Key(innermost(&e)))?;
     let unreachable = |e: reqwest::Error| {
         let why = if e.is_timeout() { format!("no answer within {} s", LIMIT.as_secs()) } else { innermost(&e) };
-        let mut source: Option<&dyn std::error::Error> = Some(&e);
-        while let Some(error) = source {
-            let inner = error.downcast_ref::<io::Error>().and_then(|io| io.get_ref());
-            let tls = inner.and_then(|i| i.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref());
-            if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-                return JoinError::Fingerprint { address: address.clone(), why };
-            }
-            source = error.source();
+        if refused_certificate(&e) {
+            return JoinError::Fingerprint { address: address.clone(), why };
         }
         JoinError::Unreachable { address: address.clone(), why }
     };
@@ -401,6 +395,15 @@ async fn ask(front: &FrontEnd, token: &Token, request: &JoinRequest) -> Result<J
     });
     let says = detail.unwrap_or_else(|| format!("it answered {status}"));
     Err(if status.is_client_error() { JoinError::Refused(says) } else { JoinError::Answer(says) })
+}
+
+/// Whether the TLS check said no. It hides in an `io::Error`, which does not list its content among its sources.
+fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+        return true;
+    }
+    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inside.is_some_and(|e| refused_certificate(e)) || error.source().is_some_and(refused_certificate)
 }
 
 fn hostname() -> String {

@@ -17,6 +17,7 @@
 //! Start reading at [`reconcile`], then `keeper.rs`, then [`link`].
 
 mod audit;
+mod bell;
 mod crew;
 mod face;
 pub mod join;

@@ -1,5 +1,6 @@
 //! Networks of the host: one keeper each, so that a network that cannot be made delays only VMs on it.
 
+use crate::bell::Bell;
 use crate::keeper::limited;
 use crate::reconcile::back_off;
 use futures::StreamExt;
@@ -9,12 +10,12 @@ use holm_model::NetworkId;
 use holm_model::host_plan::{HostPlan, NetworkPlan};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// See the module.
 pub(crate) struct Networks {
     state: Mutex<State>,
-    changed: watch::Sender<u64>,
+    changed: Bell,
     poke: Notify,
 }
 
@@ -30,7 +31,7 @@ struct State {
 
 impl Networks {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(0), poke: Notify::new() }
+        Self { state: Mutex::default(), changed: Bell::default(), poke: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -39,7 +40,7 @@ impl Networks {
     }
 
     fn announce(&self) {
-        self.changed.send_modify(|v| *v += 1);
+        self.changed.ring();
         self.poke.notify_one();
     }
 
@@ -77,9 +78,8 @@ impl Networks {
 
     /// Waits for the network's newest attempt.
     pub(crate) async fn ready(&self, network: NetworkId) -> Result<(), Fault> {
-        let mut changed = self.changed.subscribe();
         loop {
-            changed.borrow_and_update();
+            let heard = self.changed.count();
             {
                 let state = self.lock();
                 match (state.wanted.get(&network), state.made.get(&network)) {
@@ -90,8 +90,7 @@ impl Networks {
                     _ => {}
                 }
             }
-            // The sender lives in `self`.
-            let _ = changed.changed().await;
+            self.changed.reach(heard + 1).await;
         }
     }
 
@@ -115,11 +114,10 @@ impl Networks {
     }
 
     async fn keep(&self, network: NetworkId, links: &Arc<dyn Links>) -> NetworkId {
-        let mut changed = self.changed.subscribe();
         let (mut failures, mut done_again) = (0, 0);
         let mut last = None;
         loop {
-            changed.borrow_and_update();
+            let mut heard = self.changed.count();
             let (wanted, again) = {
                 let state = self.lock();
                 let again = state.again.get(&network).copied().unwrap_or(0);
@@ -133,14 +131,13 @@ impl Networks {
                 Some(plan) => {
                     let made = self.lock().made.get(&network).is_some_and(|(p, r)| p == plan && r.is_ok());
                     if made && again == done_again {
-                        let _ = changed.changed().await;
+                        self.changed.reach(heard + 1).await;
                         continue;
                     }
                     let result = limited("making its network", links.ensure_network(plan)).await;
                     done_again = again;
                     self.lock().made.insert(network, (plan.clone(), result.clone()));
-                    self.changed.send_modify(|v| *v += 1);
-                    changed.borrow_and_update();
+                    self.changed.ring();
                     result
                 }
                 None => {
@@ -167,7 +164,8 @@ impl Networks {
             loop {
                 tokio::select! {
                     biased;
-                    _ = changed.changed() => {
+                    count = self.changed.reach(heard + 1) => {
+                        heard = count;
                         let state = self.lock();
                         if state.wanted.get(&network).cloned().flatten() != wanted { break; }
                     }

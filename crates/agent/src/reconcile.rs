@@ -189,7 +189,11 @@ impl Sight<'_> {
     }
 
     fn note(&self, note: Note, observed: Observed) -> Decision {
-        Decision { action: Some(Action::Note(note)), ..Decision::rest(observed) }
+        let why = match &note {
+            Note::Died(why) | Note::Ended { why, .. } => Some(why.clone()),
+            Note::Runs(..) | Note::Stopped => None,
+        };
+        Decision { action: Some(Action::Note(note)), ..Decision::rest(observed).say(why) }
     }
 }
 

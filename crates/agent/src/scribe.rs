@@ -1,6 +1,7 @@
 //! The one writer of the ledger. Whoever must know that something is remembered waits for its version to be durable; a
 //! plan becomes visible to keepers only when it is.
 
+use crate::bell::Bell;
 use crate::face::Face;
 use crate::ledger::{Ledger, LedgerStore, VmMemory};
 use holm_model::VmId;
@@ -14,7 +15,7 @@ pub(crate) struct Scribe {
     store: Box<dyn LedgerStore>,
     state: Mutex<State>,
     dirty: Notify,
-    durable: watch::Sender<u64>,
+    durable: Bell,
     plan: watch::Sender<Option<Arc<HostPlan>>>,
 }
 
@@ -27,7 +28,7 @@ impl Scribe {
     pub(crate) fn new(store: Box<dyn LedgerStore>, ledger: Ledger) -> Self {
         let plan = watch::Sender::new(ledger.plan.clone().map(Arc::new));
         let state = Mutex::new(State { ledger, version: 0 });
-        Self { store, state, dirty: Notify::new(), durable: watch::Sender::new(0), plan }
+        Self { store, state, dirty: Notify::new(), durable: Bell::default(), plan }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,8 +79,7 @@ impl Scribe {
 
     /// Waits until `version` is on disk.
     pub(crate) async fn durable(&self, version: u64) {
-        // The sender lives in `self`, so the wait cannot end early.
-        let _ = self.durable.subscribe().wait_for(|durable| *durable >= version).await;
+        self.durable.reach(version).await;
     }
 
     /// Writes whatever is new, one save at a time, all changes so far in each.
@@ -88,7 +88,7 @@ impl Scribe {
         loop {
             let (bytes, version, plan) = {
                 let state = self.lock();
-                let fresh = state.version > *self.durable.borrow();
+                let fresh = state.version > self.durable.count();
                 let encoded = fresh.then(|| state.ledger.encode());
                 (encoded, state.version, state.ledger.plan.clone())
             };
@@ -104,7 +104,7 @@ impl Scribe {
                 Ok(()) => {
                     failures = 0;
                     face.complain("ledger", None);
-                    self.durable.send_replace(version);
+                    self.durable.set(version);
                     self.plan.send_if_modified(|current| {
                         let changed = current.as_deref() != plan.as_ref();
                         if changed {

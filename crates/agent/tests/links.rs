@@ -359,7 +359,7 @@ async fn a_slow_viewer_stops_nobody_but_himself() {
     }
     let seen = count(None);
     assert_eq!(seen[1], STREAM_WINDOW as usize, "more than was allowed, or less");
-    assert!(seen[2] >= b"RFB 003.008\nhello".len());
+    assert!(seen[2] >= b"hello".len());
     // Credit lets exactly so much more through.
     front.send(Frame::Credit { stream: 1, bytes: 100_000 }).await;
     let quiet = tokio::time::Instant::now() + Duration::from_secs(3);

@@ -129,6 +129,7 @@ impl Front {
         let _ = tx.send(Frame::Welcome { protocol, version: "test".into() }.into()).await;
         let mut last_seq = 0;
         plans.mark_changed();
+        let mut beat = tokio::time::interval(Duration::from_secs(5));
         loop {
             tokio::select! {
                 biased;
@@ -152,7 +153,7 @@ impl Front {
                         let _ = tx.send(Frame::Plan(Box::new(plan)).into()).await;
                     }
                 }
-                () = tokio::time::sleep(Duration::from_secs(5)) => { let _ = tx.send(Frame::Beat.into()).await; }
+                _ = beat.tick() => { let _ = tx.send(Frame::Beat.into()).await; }
             }
         }
     }
