@@ -83,7 +83,7 @@ pub fn change(change: v1::HostChange) -> Answer<HostChange> {
         &[("enabled", Schedulable::Enabled), ("draining", Schedulable::Draining), ("disabled", Schedulable::Disabled)];
     let reserved_cpu = match change.reserved_cpu {
         // Nothing kept back is a fine wish here, though no VM could be that small.
-        Some(cpu) if cpu == 0.0 => Some(holm_model::CpuShare(0)),
+        Some(0.0) => Some(holm_model::CpuShare(0)),
         other => other.map(|cpu| share("reserved_cpu", cpu)).transpose()?,
     };
     Ok(HostChange {

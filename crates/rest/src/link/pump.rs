@@ -4,7 +4,6 @@
 //! piles up in between.
 
 use axum::extract::ws::{CloseFrame, Message as Ws, WebSocket};
-use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use holm_wire::host::{Encoded, Message};
 use std::time::Duration;
@@ -63,7 +62,7 @@ pub fn pump(socket: WebSocket) -> Ends {
             };
             let decoded = match message {
                 Some(Ok(Ws::Text(text))) => Message::from_text(text.as_str()),
-                Some(Ok(Ws::Binary(bytes))) => Message::from_binary(Bytes::from(bytes)),
+                Some(Ok(Ws::Binary(bytes))) => Message::from_binary(bytes),
                 Some(Ok(Ws::Ping(_) | Ws::Pong(_))) => continue,
                 Some(Ok(Ws::Close(_)) | Err(_)) | None => break,
             };

@@ -38,7 +38,6 @@ pub struct Cloud {
     pub address: SocketAddr,
     pub http: reqwest::Client,
     pub stop: CancellationToken,
-    pub store: Store,
     _dir: tempfile::TempDir,
 }
 
@@ -99,7 +98,7 @@ impl Cloud {
             address,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             stop,
-            store,
+
             _dir: dir,
         }
     }
