@@ -86,7 +86,7 @@ fn standalone(what: &str) -> Refusal {
 
 /// Checks that a table lies behind the header, on a cluster's border and within the file.
 fn table(what: &str, offset: u64, bytes: u64, cluster_size: u64, file_size: u64) -> Result<(), Refusal> {
-    if offset % cluster_size != 0 || offset == 0 {
+    if !offset.is_multiple_of(cluster_size) || offset == 0 {
         return Err(damaged(format_args!("its {what} is at {offset}, not at a cluster's border")));
     }
     match offset.checked_add(bytes) {
@@ -277,7 +277,7 @@ pub(crate) mod tests {
             ("short L1", 36, &1_u32.to_be_bytes(), "L1 table of 1 entries"),
             ("huge L1", 36, &u32::MAX.to_be_bytes(), "L1 table"),
             ("L1 beyond the end", 40, &(9 * 65_536_u64).to_be_bytes(), "L1 table lies beyond"),
-            ("L1 wraps", 40, &(u64::MAX & !0xffff).to_be_bytes(), "L1 table lies beyond"),
+            ("L1 wraps", 40, &(!0xffff_u64).to_be_bytes(), "L1 table lies beyond"),
             ("L1 unaligned", 40, &65_537_u64.to_be_bytes(), "cluster's border"),
             ("L1 on the header", 40, &0_u64.to_be_bytes(), "cluster's border"),
             ("refcounts beyond the end", 48, &(4 * 65_536_u64).to_be_bytes(), "refcount table lies beyond"),

@@ -285,12 +285,12 @@ async fn a_full_disk_is_an_error_and_not_the_end() {
         assert!(!nix_is_root(), "root must be able to mount");
         return;
     };
-    let content: Vec<u8> = (0..8_u32 << 20).map(|n| (n * 31 >> 3) as u8 | 1).collect();
+    let content: Vec<u8> = (0..8_u32 << 20).map(|n| ((n * 31) >> 3) as u8 | 1).collect();
     let store = ImageStore::open_with_reserve(disk_dir.0.path(), 0).expect("opens");
     let error = store.append("a", 0, &content[..], &ANY, |_| {}).await.expect_err("no room");
     assert!(matches!(error, BlobError::NoSpace { .. }), "{error}");
     let at = store.arrived("a").await.expect("known");
-    assert!(at >= 4 << 20 && at < 6 << 20, "{at} bytes are kept");
+    assert!((4 << 20..6 << 20).contains(&at), "{at} bytes are kept");
     // Room is made; the rest arrives.
     let bigger = Command::new("mount").args(["-o", "remount,size=20m"]).arg(disk_dir.0.path()).status();
     assert!(bigger.expect("mount").success());
