@@ -170,8 +170,9 @@ impl<'a> Session<'a> {
             let report_due = self.welcome && news && now >= self.next_report;
             let beat_due = self.welcome && now >= self.last_sent + BEAT;
             let send = report_due || beat_due || !self.waiting.is_empty();
-            let mut wake = (self.last_heard + SILENCE).min(now + BEAT);
-            if self.welcome {
+            // What is due waits for room in the link, not for time: waking for it again and again would only spin.
+            let mut wake = self.last_heard + SILENCE;
+            if self.welcome && !send {
                 wake = wake.min(self.last_sent + BEAT);
                 if news {
                     wake = wake.min(self.next_report);

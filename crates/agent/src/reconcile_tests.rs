@@ -50,6 +50,9 @@ fn ask(wanted: &Wanted, memory: &VmMemory, seen: Option<MachineSeen>, pad: &Pad,
     decide(&Sight { wanted, memory, seen: seen.as_ref(), pad, boot_id: Some("b1"), now, grace: GRACE })
 }
 
+/// Name, plan, memory, sight; action and word expected.
+type Row = (&'static str, Wanted, VmMemory, Option<MachineSeen>, Option<Action>, Observed);
+
 #[test]
 fn the_table() {
     use Power::{Off, OffHard, On, Paused};
@@ -61,7 +64,7 @@ fn the_table() {
     let switched_off = |boot_seq| Note::Ended { boot_seq, why: "the guest switched itself off".into(), clean: true };
     let words = || "its process ended: exit status 1".to_owned();
     let vanished = || "its process was gone when it was looked for".to_owned();
-    let rows: Vec<(&str, Wanted, VmMemory, Option<MachineSeen>, Option<Action>, Observed)> = vec![
+    let rows: Vec<Row> = vec![
         ("new", plan(On, 1, OnFailure), VmMemory::default(), None, Some(Action::Start), Observed::Preparing),
         ("new, off", plan(Off, 1, OnFailure), VmMemory::default(), None, None, Observed::Off),
         (

@@ -399,3 +399,22 @@ async fn a_flooding_viewer_loses_his_stream() {
     let ((), why) = within(20, async { tokio::join!(flood, closed) }).await;
     assert!(why.contains("more was sent"), "{why}");
 }
+
+/// A front-end that beats and does not read is waited for without spinning (which would stop this test's time), and is
+/// told the newest state when it reads again.
+#[tokio::test(start_paused = true)]
+async fn a_full_link_is_waited_for() {
+    let world = World::new();
+    world.settle(plan(5, vec![vm(1)], vec![])).await;
+    let (agent, mut front) = Front::start(&world).await;
+    front.welcome().await;
+    running(&agent, 1).await;
+    for round in 0..30 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        world.host.complain(vec![format!("complaint {round}")]);
+        front.send(Frame::Beat).await;
+    }
+    assert!(agent.status().connected);
+    let newest = agent.status().shown.complaints["host"].clone();
+    while front.report().await.complaints != newest {}
+}
