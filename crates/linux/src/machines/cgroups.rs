@@ -200,12 +200,22 @@ pub(super) fn groups(instance: &str) -> Vec<PathBuf> {
     all
 }
 
-/// Removes every group of the instance.
+/// Removes the groups of all guests, which must be empty or about to be, and the instance's own once nothing else, such
+/// as the group of an address service, is left in it.
 ///
 /// # Errors
-/// When a process is still in one of them after two seconds.
+/// When a process is still in one of the guests' groups after two seconds.
 pub(super) fn remove_all(instance: &str) -> io::Result<()> {
-    groups(instance).iter().try_for_each(|group| remove_group(group))
+    for hierarchy in mounted() {
+        let parent = hierarchy.root.join(instance);
+        let Ok(entries) = std::fs::read_dir(&parent) else { continue };
+        for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("vm-")) {
+            remove_group(&entry.path())?;
+        }
+        // Only succeeds when it is empty.
+        let _ = std::fs::remove_dir(&parent);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
