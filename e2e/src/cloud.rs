@@ -334,7 +334,7 @@ impl Cloud {
         for (name, kind, file) in
             [("tiny", "disk", &guest.disk), ("kernel", "kernel", &guest.kernel), ("initrd", "initrd", &guest.initrd)]
         {
-            self.ok(&["image", "import", &file.display().to_string(), "--name", name, "--kind", kind])?;
+            self.ok(&["image", "import", name, &file.display().to_string(), "--kind", kind])?;
         }
         Ok(guest)
     }
@@ -402,9 +402,13 @@ impl Cloud {
                 .filter(|l| l.starts_with("ht"))
                 .map(|l| format!("tap {l}")),
         );
-        for dir in [self.path(&format!("a{i}")).join("vms"), self.path(&format!("r{i}")).join("vms")] {
+        let (data, run) = (self.path(&format!("a{i}")), self.path(&format!("r{i}")));
+        for dir in [data.join("machines"), data.join("volumes"), run.join("vm")] {
             for entry in fs::read_dir(&dir).into_iter().flatten() {
-                found.push(format!("file {}", entry?.path().display()));
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().parse::<u32>().is_ok() {
+                    found.push(format!("file {}", entry.path().display()));
+                }
             }
         }
         let name = self.instance(i);

@@ -44,7 +44,8 @@ pub fn guest() -> Result<Guest> {
         Some(dir) => PathBuf::from(dir),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guest"),
     };
-    let guest = Guest { kernel: dir.join("tiny-vmlinuz"), initrd: dir.join("tiny-initrd"), disk: dir.join("tiny.qcow2") };
+    let guest =
+        Guest { kernel: dir.join("tiny-vmlinuz"), initrd: dir.join("tiny-initrd"), disk: dir.join("tiny.qcow2") };
     if ![&guest.kernel, &guest.initrd, &guest.disk].iter().all(|f| f.is_file()) {
         let done = Command::new(binary("holmd")?).arg("image").arg("--out").arg(&dir).output()?;
         if !done.status.success() {

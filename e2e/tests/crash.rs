@@ -49,7 +49,7 @@ fn kills_at_random_moments_lose_nothing_and_double_nothing() {
             0 => (vec![], Some("running")),
             1 => (vec!["vm", "stop", &vm, "--no-wait"], Some("off")),
             2 => (vec!["vm", "resize", &vm, "--memory", "144M", "--no-wait"], Some("off")),
-            _ => (vec!["vm", "delete", &vm, "--yes", "--no-wait"], None),
+            _ => (vec!["vm", "delete", &vm, "--no-wait"], None),
         };
         if verb.is_empty() {
             cloud.quick_vm(&vm, &[]).unwrap();
@@ -147,7 +147,7 @@ fn a_host_comes_back_from_a_power_cut_without_the_front_end() {
 fn a_dead_guest_is_noticed_and_handled_by_policy() {
     let cloud = Cloud::with_hosts(1).unwrap();
     cloud.import_guest().unwrap();
-    cloud.quick_vm("again", &["--restart", "on_failure"]).unwrap();
+    cloud.quick_vm("again", &["--restart", "on-failure"]).unwrap();
     cloud.quick_vm("never", &["--restart", "never"]).unwrap();
     for vm in ["again", "never"] {
         cloud.page(1, vm, "").unwrap();

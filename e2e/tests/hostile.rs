@@ -50,13 +50,13 @@ fn hostile_images_are_refused_and_never_opened_as_paths() {
         ("cut.qcow2", "header"),
         ("huge.qcow2", "size"),
     ] {
-        refused(&cloud, &["image", "import", &file(name), "--name", name], says);
+        refused(&cloud, &["image", "import", name, &file(name)], says);
     }
-    refused(&cloud, &["image", "import", &file("absent.raw"), "--name", "absent"], "absent.raw");
+    refused(&cloud, &["image", "import", "absent", &file("absent.raw")], "absent.raw");
     let digest = format!("sha256:{}", "0".repeat(64));
     qemu_img(&["create", "-q", "-f", "qcow2", &file("good.qcow2"), "1M"]);
-    refused(&cloud, &["image", "import", &file("good.qcow2"), "--name", "wrong", "--digest", &digest], "sha256");
-    cloud.ok(&["image", "import", &file("good.qcow2"), "--name", "good"]).unwrap();
+    refused(&cloud, &["image", "import", "wrong", &file("good.qcow2"), "--digest", &digest], "sha256");
+    cloud.ok(&["image", "import", "good", &file("good.qcow2")]).unwrap();
     cloud.finish(&[]).unwrap();
 }
 
@@ -86,13 +86,13 @@ fn urls_cannot_reach_what_they_should_not() {
     for (name, url, says) in
         [("a", file.as_str(), "file"), ("b", gone.as_str(), "404"), ("c", "ftp://127.0.0.1/x", "http")]
     {
-        let outcome = cloud.holm(&["image", "import", url, "--name", name]).unwrap();
+        let outcome = cloud.holm(&["image", "import", name, url]).unwrap();
         assert_ne!(outcome.code, 0, "{url} was accepted");
         assert!(outcome.err.contains(says), "{url}: {}", outcome.err);
     }
     let good = [b"HTTP/1.1 200 OK\r\ncontent-length: 1048576\r\n\r\n".to_vec(), vec![7; 1 << 20]].concat();
     let good = serve(&netns, good);
-    cloud.ok(&["image", "import", &good, "--name", "fetched"]).unwrap();
+    cloud.ok(&["image", "import", "fetched", &good]).unwrap();
     let image = cloud.json(&["image", "show", "fetched"]).unwrap();
     assert_eq!((&image["state"], &image["file_size"]), (&"ready".into(), &(1 << 20).into()));
     cloud.finish(&["image"]).unwrap();
@@ -162,7 +162,7 @@ fn a_full_disk_at_the_host_is_told_and_survived() {
     .unwrap();
     fs::remove_file(dir.join("filler")).unwrap();
     cloud.page(1, "full", "").unwrap();
-    cloud.ok(&["vm", "delete", "full", "--yes"]).unwrap();
+    cloud.ok(&["vm", "delete", "full"]).unwrap();
     assert_eq!(cloud.remains(1).unwrap(), Vec::<String>::new());
     cloud.finish(&["space", "full"]).unwrap();
 }

@@ -8,7 +8,6 @@ use std::fs;
 const GENERATED: &[(&str, &[&str])] = &[
     ("docs/openapi.json", &["run", "--quiet", "--package", "holm-rest", "--example", "openapi"]),
     ("docs/reference/configuration.md", &["run", "--quiet", "--package", "holm-daemon", "--", "config-reference"]),
-    ("docs/reference/cli.md", &["run", "--quiet", "--package", "holm-cli", "--", "reference"]),
 ];
 
 /// Everything CI runs.

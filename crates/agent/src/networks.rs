@@ -157,7 +157,12 @@ impl Networks {
             };
             let Err(fault) = result else { continue };
             failures += 1;
-            tracing::warn!(%network, %fault, "a network is not as it should be");
+            // The ports of VMs that are being removed keep a network for a moment; that is no cause for concern.
+            if wanted.is_none() && failures < 4 {
+                tracing::debug!(%network, %fault, "a network cannot be removed yet");
+            } else {
+                tracing::warn!(%network, %fault, "a network is not as it should be");
+            }
             // A permanent fault is tried again all the same, slowly: somebody may plug the interface in.
             let wait = if fault.class == FaultClass::Permanent { back_off(6) } else { back_off(failures) };
             let until = tokio::time::Instant::now() + wait;

@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// What `up` did that `down --purge` must undo.
 #[derive(Default, Serialize, Deserialize)]
 struct Made {
-    /// The command line's settings, when there were none before.
-    cli_settings: Option<PathBuf>,
+    /// The command line's settings and the directories made for them, innermost first, when there were none before.
+    cli_settings: Vec<PathBuf>,
 }
 
 /// Where `up` keeps things beside the two roles' own directories.
@@ -249,6 +249,7 @@ fn log_in_root(places: &Places, base: &str, user: &str, password: &str) -> Resul
     if settings.exists() {
         return Ok(shown);
     }
+    let made: Vec<PathBuf> = settings.ancestors().take_while(|p| !p.exists()).map(Path::to_path_buf).collect();
     let file = places.state.join("password");
     fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&file)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
@@ -260,7 +261,7 @@ fn log_in_root(places: &Places, base: &str, user: &str, password: &str) -> Resul
     if !done.status.success() {
         bail!("`holm login` failed: {}", String::from_utf8_lossy(&done.stderr).trim());
     }
-    fs::write(places.made(), serde_json::to_vec(&Made { cli_settings: Some(settings) })?)?;
+    fs::write(places.made(), serde_json::to_vec(&Made { cli_settings: made })?)?;
     Ok(shown)
 }
 
@@ -308,12 +309,11 @@ pub async fn down(config: &Config, purge: bool) -> Result<()> {
         return Ok(());
     }
     if let Ok(text) = fs::read_to_string(places.made())
-        && let Ok(Made { cli_settings: Some(settings) }) = serde_json::from_str(&text)
+        && let Ok(Made { cli_settings }) = serde_json::from_str(&text)
     {
-        remove(&settings)?;
-        if let Some(dir) = settings.parent() {
-            // Only when nothing else is in it.
-            let _ = fs::remove_dir(dir);
+        for path in cli_settings {
+            // Directories go only when nobody else has put anything into them.
+            let _ = if path.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) };
         }
     }
     crate::agent::purge(config).await?;

@@ -177,9 +177,8 @@ fn import(token: &str, dir: &std::path::Path) -> Result<()> {
         fs::remove_file(&copy)?;
         let before = Instant::now();
         let done = Command::new(binary("holm")?)
-            .args(["image", "import"])
+            .args(["image", "import", &format!("big{round}")])
             .arg(&file)
-            .args(["--name", &format!("big{round}")])
             .env("HOLM_URL", format!("http://{API}"))
             .env("HOLM_TOKEN", token)
             .env("HOME", dir)
@@ -202,7 +201,7 @@ fn hosts() -> Result<()> {
     // The first VM brings the images into the host's cache.
     cloud.quick_vm("warm", &[])?;
     cloud.page(1, "warm", "")?;
-    cloud.ok(&["vm", "delete", "warm", "--yes"])?;
+    cloud.ok(&["vm", "delete", "warm"])?;
 
     let token = fs::read_to_string(cloud.path("cli/holm/config.toml"))?;
     let token = token
@@ -241,7 +240,7 @@ fn hosts() -> Result<()> {
                 .collect();
             argv.pop();
         } else {
-            cloud.ok(&["vm", "delete", &format!("quick-{i}"), "--yes"])?;
+            cloud.ok(&["vm", "delete", &format!("quick-{i}")])?;
         }
     }
     let address = cloud.address("quick-19")?;
