@@ -45,7 +45,7 @@ fn hostile_images_are_refused_and_never_opened_as_paths() {
     fs::write(cloud.path("huge.qcow2"), bytes).unwrap();
     for (name, says) in [
         ("backing.qcow2", "backing file"),
-        ("data.qcow2", "data file"),
+        ("data.qcow2", "another file"),
         ("page.raw", "DOCTYPE"),
         ("cut.qcow2", "header"),
         ("huge.qcow2", "size"),
@@ -103,7 +103,7 @@ fn odd_requests_get_clear_answers() {
     let cloud = Cloud::start(0).unwrap();
     refused(&cloud, &["vm", "create", "a/b", "--image", "x"], "name");
     refused(&cloud, &["vm", "create", "web", "--image", "nothing"], "nothing");
-    refused(&cloud, &["vm", "create", "web", "--image", "x", "--memory", "-5"], "memory");
+    refused(&cloud, &["vm", "create", "web", "--image", "x", "--memory=-5"], "memory");
     refused(&cloud, &["vm", "show", "99"], "99");
     refused(&cloud, &["network", "create", "n", "--subnet4", "10.0.0.0/99"], "10.0.0.0/99");
     refused(&cloud, &["api", "POST", "/vms", "--data", "{\"name\": 7}"], "name");
@@ -157,14 +157,14 @@ fn a_full_disk_at_the_host_is_told_and_survived() {
     until("the reason to be told", PATIENCE, || {
         let vm = cloud.json(&["vm", "show", "full"])?;
         let why = vm["why"].as_str().unwrap_or_default().to_lowercase();
-        if why.contains("space") || why.contains("full") { Ok(Some(())) } else { anyhow::bail!("{why}") }
+        if why.contains("mib free") { Ok(Some(())) } else { anyhow::bail!("{why}") }
     })
     .unwrap();
     fs::remove_file(dir.join("filler")).unwrap();
     cloud.page(1, "full", "").unwrap();
     cloud.ok(&["vm", "delete", "full"]).unwrap();
     assert_eq!(cloud.remains(1).unwrap(), Vec::<String>::new());
-    cloud.finish(&["space", "full"]).unwrap();
+    cloud.finish(&["free"]).unwrap();
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Desk {
             let id = row.value.id;
             if !force {
                 let called = format!("host {id} ({})", row.value.meta.name);
-                crate::vms::refuse_while_used(&called, tx.vms_on_host(id).collect()).map_err(|e| {
+                crate::vms::refuse_while_used(&called, tx.vms_on_host(id).collect(), tx).map_err(|e| {
                     e.hint("Delete these VMs first; if the machine is gone for good, delete the host with --force.")
                 })?;
             }

@@ -372,7 +372,7 @@ impl Desk {
             asked.precondition(&row)?;
             let id = row.value.id;
             let called = format!("image {id} ({})", row.value.meta.name);
-            crate::vms::refuse_while_used(&called, tx.vms_of_image(id).collect())?;
+            crate::vms::refuse_while_used(&called, tx.vms_of_image(id).collect(), tx)?;
             tx.update::<Image>(id, |image| {
                 if image.phase != ImagePhase::Removing {
                     image.phase = ImagePhase::Removing;

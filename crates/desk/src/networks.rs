@@ -90,7 +90,7 @@ impl Desk {
                 return Err(Error::new(ErrorKind::InUse, format!("{called} is the default network and stays"))
                     .hint("VMs get it when no other is named."));
             }
-            crate::vms::refuse_while_used(&called, tx.vms_on_network(id).collect())?;
+            crate::vms::refuse_while_used(&called, tx.vms_on_network(id).collect(), tx)?;
             tx.delete::<Network>(id);
             Ok(asked.operation(tx, OperationVerb::Delete, Network::object(id), 1))
         })

@@ -47,11 +47,15 @@ pub struct VmChange {
 }
 
 /// Refuses the deletion of something that VMs use, naming some of them.
-pub(crate) fn refuse_while_used(called: &str, users: Vec<VmId>) -> Result<(), Error> {
+pub(crate) fn refuse_while_used(called: &str, users: Vec<VmId>, state: &State) -> Result<(), Error> {
     if users.is_empty() {
         return Ok(());
     }
-    let mut shown: Vec<String> = users.iter().take(10).map(ToString::to_string).collect();
+    let name = |id: &VmId| match state.get::<Vm>(*id) {
+        Some(row) => format!("{id} ({})", row.value.meta.name),
+        None => id.to_string(),
+    };
+    let mut shown: Vec<String> = users.iter().take(10).map(name).collect();
     if users.len() > 10 {
         shown.push(format!("and {} more", users.len() - 10));
     }

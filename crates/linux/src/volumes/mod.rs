@@ -41,11 +41,14 @@ struct Places {
     qemu_img: PathBuf,
 }
 
+/// Every disk by VM and number, and every VM of which anything exists.
+type Owned = (BTreeSet<(VmId, u32)>, BTreeSet<VmId>);
+
 /// Bytes a process may still write on the file system of `path`, or of the first directory above it that exists.
 pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     path.ancestors()
         .find_map(|place| nix::sys::statvfs::statvfs(place).ok())
-        .map(|fs| u64::from(fs.blocks_available()).saturating_mul(fs.fragment_size()))
+        .map(|fs| fs.blocks_available().saturating_mul(fs.fragment_size()))
 }
 
 /// Says how much space is there and how much is wanted.
@@ -258,7 +261,7 @@ impl Places {
         }
     }
 
-    fn survey(&self) -> std::io::Result<(BTreeSet<(VmId, u32)>, BTreeSet<VmId>)> {
+    fn survey(&self) -> std::io::Result<Owned> {
         let (mut disks, mut owners) = (BTreeSet::new(), BTreeSet::new());
         for (vm, directory) in self.owners()? {
             owners.insert(vm);
