@@ -113,9 +113,17 @@ impl From<Invalid> for Error {
 
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
-        Self::new(ErrorKind::Unavailable, "the front-end's database did not take the change; nothing was changed")
-            .hint("Look at the front-end's log and at the free space of its disk.")
-            .caused_by(source)
+        let (says, hint) = match &source {
+            StoreError::Uncertain(_) => (
+                "the front-end's database did not answer; it is not known whether the change was made",
+                "Repeat the request with the same idempotency key, or look whether it was carried out.",
+            ),
+            _ => (
+                "the front-end's database did not take the change; nothing was changed",
+                "Look at the front-end's log and at the free space of its disk.",
+            ),
+        };
+        Self::new(ErrorKind::Unavailable, says).hint(hint).caused_by(source)
     }
 }
 

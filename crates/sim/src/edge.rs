@@ -10,7 +10,7 @@ use holm_agent::ledger::LedgerError;
 use holm_agent::{Agent, AgentParts, LedgerStore, MemoryLedger, Settings};
 use holm_driver::fake::{Call, FakeFetch, FakeHost, Interference, Manner, Verb};
 use holm_driver::{Fault, FaultClass};
-use holm_model::{Clock, HostId, VmId};
+use holm_model::{Clock, CpuShare, HostId, VmId};
 use holm_plan::audit::Found;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +43,9 @@ pub(crate) struct Edge {
     weather: Arc<Mutex<Weather>>,
     agent: Option<(Fate, JoinHandle<Option<()>>)>,
     grace: Duration,
+    /// What the machine really has.
+    pub(crate) cpu: CpuShare,
+    pub(crate) memory_mib: u64,
 }
 
 impl Edge {
@@ -55,10 +58,11 @@ impl Edge {
         trace: Trace,
     ) -> Self {
         let hardware = FakeHost::new(clock.clone());
-        let (cores, memory_mib) = (chance.between(2, 6), chance.between(2, 8) * 1024);
+        let cores = u32::try_from(chance.between(2, 6)).unwrap_or(4);
+        let memory_mib = chance.between(2, 8) * 1024;
         hardware.change_facts(|facts| {
             facts.hostname = format!("edge-{id}");
-            facts.cores = u32::try_from(cores).unwrap_or(4);
+            facts.cores = cores;
             facts.memory_mib = memory_mib;
         });
         let weather = Arc::new(Mutex::new(Weather::default()));
@@ -72,7 +76,20 @@ impl Edge {
             forgetful: sabotage == Sabotage::ForgetfulLedger,
             state: Arc::default(),
         };
-        Self { id, hardware, wire, ledger, clock, chance, trace, weather, agent: None, grace }
+        Self {
+            id,
+            hardware,
+            wire,
+            ledger,
+            clock,
+            chance,
+            trace,
+            weather,
+            agent: None,
+            grace,
+            cpu: CpuShare::cores(cores),
+            memory_mib,
+        }
     }
 
     pub(crate) fn set_weather(&self, weather: Weather) {
@@ -126,7 +143,6 @@ impl Edge {
             Err(error) if error.is_panic() => Some(format!("agent {} panicked: {error}", self.id)),
             _ => None,
         };
-        self.ledger.lock().forgotten = None;
         self.trace.say(format!("agent {} dead", self.id));
         fault.into_iter().collect()
     }
@@ -210,8 +226,8 @@ struct SimLedger {
 struct LedgerState {
     /// The next write stops at a byte that this number decides, and never returns.
     tear: Option<u64>,
-    /// What was acknowledged and not written.
-    forgotten: Option<Vec<u8>>,
+    /// How many writes were asked of a ledger that carries out one in twelve and acknowledges all.
+    forgotten: u64,
 }
 
 impl SimLedger {
@@ -236,11 +252,12 @@ impl LedgerStore for SimLedger {
             return std::future::pending().await;
         }
         if self.forgetful {
-            let older = self.lock().forgotten.replace(bytes);
-            return match older {
-                Some(older) => self.inner.save(older).await,
-                None => Ok(()),
+            let ripe = {
+                let mut state = self.lock();
+                state.forgotten += 1;
+                state.forgotten % 12 == 1
             };
+            return if ripe { self.inner.save(bytes).await } else { Ok(()) };
         }
         self.inner.save(bytes).await
     }

@@ -127,6 +127,13 @@ impl Tampering {
                     _ => vec![message],
                 }
             }
+            Sabotage::Overbooking => {
+                if let Some(facts) = &mut report.facts {
+                    facts.cores *= 8;
+                    facts.memory_mib *= 8;
+                }
+                vec![Message::Frame(Frame::Report(report))]
+            }
             _ => vec![Message::Frame(Frame::Report(report))],
         }
     }

@@ -18,6 +18,7 @@ impl Trace {
     pub(crate) fn say(&self, line: impl AsRef<str>) {
         let at = self.origin.elapsed();
         let line = format!("{:>9.3} {}", at.as_secs_f64(), line.as_ref());
+        tracing::debug!("{line}");
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
