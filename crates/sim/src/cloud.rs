@@ -446,11 +446,10 @@ impl Cloud {
         for wish in &self.client.wishes {
             let row = wish.id.and_then(|id| rows.vm(id));
             match row {
-                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => {
-                    if vm.spec.power != wish.power {
-                        restless.push(format!("vm {} is to be {:?}, not {:?}", vm.id, wish.power, vm.spec.power));
-                    }
-                }
+                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => restless.extend(
+                    (vm.spec.power != wish.power)
+                        .then(|| format!("vm {} is to be {:?}, not {:?}", vm.id, wish.power, vm.spec.power)),
+                ),
                 Some(vm) => restless.push(format!("vm {} ({}) is not what was asked for", vm.id, vm.meta.name)),
                 None if wish.lives() => restless.push(format!("{} was accepted and is not there", wish.name)),
                 None => {}

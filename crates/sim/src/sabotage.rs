@@ -5,6 +5,7 @@
 
 use crate::chance::Chance;
 use holm_model::HostId;
+use holm_model::host_plan::HostReport;
 use holm_wire::host::{Frame, Message};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +20,10 @@ pub enum Sabotage {
     OldPlans,
     /// A session does not care which link a report came over: reports of a link that is gone are taken.
     LateReports,
-    /// A word that nothing is left of a VM counts whatever plan it was given under.
+    /// A word that nothing is left of a VM counts whatever plan it was given under. Such words are also repeated late.
     AnyAbsence,
+    /// No guard is undone; words about absence are repeated late all the same, and must do no harm.
+    RepeatedAbsence,
     /// The engine places a VM anew while it is still leaving its host.
     PlacesWhileLeaving,
     /// The engine deletes a VM's row without waiting for its host.
@@ -61,7 +64,7 @@ pub(crate) struct Tampering {
 #[derive(Default)]
 struct Kept {
     plans: BTreeMap<HostId, Vec<Message>>,
-    reports: BTreeMap<HostId, Vec<Message>>,
+    reports: BTreeMap<HostId, Vec<HostReport>>,
     /// Reports added to the present link of a host, by which the numbers of the real ones have to grow.
     added: BTreeMap<HostId, u64>,
 }
@@ -103,29 +106,37 @@ impl Tampering {
     pub(crate) fn upwards(&self, host: HostId, message: Message) -> Vec<Message> {
         let Message::Frame(Frame::Report(mut report)) = message else { return vec![message] };
         match self.sabotage {
-            Sabotage::AnyAbsence => {
-                if !report.absent.is_empty() {
-                    report.applied_revision = u64::MAX;
-                }
-                vec![Message::Frame(Frame::Report(report))]
-            }
-            Sabotage::LateReports => {
+            Sabotage::AnyAbsence | Sabotage::RepeatedAbsence | Sabotage::LateReports => {
+                let words_only = self.sabotage != Sabotage::LateReports;
                 let mut kept = self.kept();
                 let added = kept.added.get(&host).copied().unwrap_or(0);
                 report.seq += added;
-                let next = report.seq + 1;
-                let message = Message::Frame(Frame::Report(report));
                 let reports = kept.reports.entry(host).or_default();
-                let late = self.chance.once_in(8).then(|| self.chance.pick(reports)).flatten();
-                reports.push(message.clone());
-                match late {
-                    Some(Message::Frame(Frame::Report(mut late))) => {
-                        late.seq = next;
-                        kept.added.insert(host, added + 1);
-                        vec![message, Message::Frame(Frame::Report(late))]
-                    }
-                    _ => vec![message],
+                let late = self.chance.once_in(if words_only { 3 } else { 8 }).then(|| self.chance.pick(reports));
+                if words_only && !report.absent.is_empty() {
+                    reports.push(HostReport {
+                        applied_revision: report.applied_revision,
+                        absent: report.absent.clone(),
+                        ..HostReport::default()
+                    });
+                } else if !words_only {
+                    reports.push((*report).clone());
                 }
+                let now_applied = report.applied_revision;
+                let next = report.seq + 1;
+                let mut messages = vec![Message::Frame(Frame::Report(report))];
+                if let Some(mut late) = late.flatten() {
+                    late.seq = next;
+                    if self.sabotage == Sabotage::AnyAbsence {
+                        late.applied_revision = u64::MAX;
+                    } else if words_only {
+                        // The newest revision is known already; only the word itself is late.
+                        late.applied_revision = late.applied_revision.min(now_applied);
+                    }
+                    kept.added.insert(host, added + 1);
+                    messages.push(Message::Frame(Frame::Report(Box::new(late))));
+                }
+                messages
             }
             Sabotage::Overbooking => {
                 if let Some(facts) = &mut report.facts {

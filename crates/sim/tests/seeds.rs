@@ -25,27 +25,27 @@ fn all_well(seeds: impl Iterator<Item = u64>, script: Script) {
 // Four tests, so that they share the processors; thousands more: cargo run --release -p holm-sim -- --seeds 5000
 #[test]
 fn clouds_survive_first_quarter() {
-    all_well(0..50, Script { steps: 80, ..Script::default() });
+    all_well(0..40, Script { steps: 80, ..Script::default() });
 }
 
 #[test]
 fn clouds_survive_second_quarter() {
-    all_well(1000..1050, Script { steps: 80, ..Script::default() });
+    all_well(1000..1040, Script { steps: 80, ..Script::default() });
 }
 
 #[test]
 fn clouds_survive_third_quarter() {
-    all_well(2000..2050, Script { steps: 80, ..Script::default() });
+    all_well(2000..2040, Script { steps: 80, ..Script::default() });
 }
 
 #[test]
 fn clouds_survive_fourth_quarter() {
-    all_well(3000..3050, Script { steps: 80, ..Script::default() });
+    all_well(3000..3040, Script { steps: 80, ..Script::default() });
 }
 
 #[test]
 fn a_cloud_of_one_host_survives() {
-    all_well(4000..4020, Script { hosts: 1, steps: 80, ..Script::default() });
+    all_well(4000..4010, Script { hosts: 1, steps: 80, ..Script::default() });
 }
 
 #[test]
@@ -61,50 +61,62 @@ fn a_seed_is_the_same_run_every_time() {
 }
 
 /// Without a guard some seed goes wrong. Each seed costs time, so they are tried in turn until one does.
-fn is_noticed(sabotage: Sabotage, seeds: u64) {
+fn is_noticed(sabotage: Sabotage, seeds: std::ops::Range<u64>) {
     let script = Script { sabotage, ..Script::default() };
     assert!(
-        (0..seeds).any(|seed| !one(seed, script).wrong.is_empty()),
-        "{sabotage:?}: a guard is undone and none of {seeds} clouds shows it"
+        seeds.clone().any(|seed| !one(seed, script).wrong.is_empty()),
+        "{sabotage:?}: a guard is undone and no cloud of {seeds:?} shows it"
     );
 }
 
 #[test]
 fn an_agent_that_follows_old_plans_is_noticed() {
-    is_noticed(Sabotage::OldPlans, 20);
+    is_noticed(Sabotage::OldPlans, 0..20);
 }
 
 #[test]
 fn reports_of_a_link_that_is_gone_are_noticed() {
-    is_noticed(Sabotage::LateReports, 20);
+    is_noticed(Sabotage::LateReports, 0..20);
 }
 
 #[test]
 fn placing_while_leaving_is_noticed() {
-    is_noticed(Sabotage::PlacesWhileLeaving, 60);
+    is_noticed(Sabotage::PlacesWhileLeaving, 0..60);
 }
 
 #[test]
 fn forgetting_without_asking_the_host_is_noticed() {
-    is_noticed(Sabotage::ForgetsWithoutAsking, 10);
+    is_noticed(Sabotage::ForgetsWithoutAsking, 0..10);
 }
 
 #[test]
 fn a_journal_that_answers_before_it_writes_is_noticed() {
-    is_noticed(Sabotage::ForgetfulJournal, 10);
+    is_noticed(Sabotage::ForgetfulJournal, 0..10);
 }
 
 #[test]
 fn a_ledger_that_answers_before_it_writes_is_noticed() {
-    is_noticed(Sabotage::ForgetfulLedger, 60);
+    is_noticed(Sabotage::ForgetfulLedger, 0..60);
 }
 
 #[test]
 fn overbooking_is_noticed() {
-    is_noticed(Sabotage::Overbooking, 10);
+    is_noticed(Sabotage::Overbooking, 0..10);
 }
 
 #[test]
 fn carrying_a_request_out_twice_is_noticed() {
-    is_noticed(Sabotage::ForgetsRequests, 40);
+    is_noticed(Sabotage::ForgetsRequests, 0..40);
+}
+
+/// It takes a VM that leaves a host, comes back to it and is deleted, and a late word in between: rare, so the search
+/// begins just before a seed that has it.
+#[test]
+fn a_late_word_about_an_earlier_stay_that_counts_is_noticed() {
+    is_noticed(Sabotage::AnyAbsence, 136..176);
+}
+
+#[test]
+fn a_late_word_about_an_earlier_stay_does_no_harm() {
+    all_well(136..142, Script { sabotage: Sabotage::RepeatedAbsence, ..Script::default() });
 }
