@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::client::Client;
-use crate::edge::{Edge, Weather};
+use crate::edge::{Edge, Watch, Weather};
 use crate::first_rows;
 use crate::front::SharedFront;
 use crate::sabotage::{Sabotage, Tampering};
@@ -97,6 +97,7 @@ struct Cloud {
     trace: Trace,
     front: SharedFront,
     edges: Vec<Edge>,
+    watch: Watch,
     client: Client,
     cloud: Uuid,
     policy: PlacementPolicy,
@@ -115,10 +116,11 @@ impl Cloud {
         let sabotage = script.sabotage;
         let front = SharedFront::new(images, clock.clone(), chance.fork(), sabotage, trace.clone());
         let tampering = Tampering::new(sabotage, chance.fork());
+        let watch = Watch::default();
         let edges = (0..script.hosts)
             .map(|id| {
                 let wire = Wire::new(HostId(id), front.clone(), chance.fork(), tampering.clone());
-                Edge::new(HostId(id), wire, clock.clone(), chance.fork(), sabotage, trace.clone())
+                Edge::new(HostId(id), wire, clock.clone(), chance.fork(), sabotage, trace.clone(), watch.clone())
             })
             .collect();
         let client = Client::new(script.hosts, chance.fork(), sabotage, trace.clone());
@@ -129,6 +131,7 @@ impl Cloud {
             trace,
             front,
             edges,
+            watch,
             client,
             cloud: Uuid::nil(),
             policy,
@@ -392,6 +395,7 @@ impl Cloud {
             let faults = edge.wire.reap().await;
             self.wrong.extend(faults);
         }
+        self.wrong.extend(self.watch.take());
         let Some(rows) = self.front.rows() else { return };
         self.tell(&rows);
         let found = self.found();

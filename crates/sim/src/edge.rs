@@ -32,6 +32,41 @@ pub(crate) struct Weather {
     pub(crate) hangs: u64,
 }
 
+/// All hardware, watched at the very moment a guest is started: two processes of a VM may not even overlap between two
+/// steps of the simulation.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Arc<Mutex<Watched>>);
+
+#[derive(Default)]
+struct Watched {
+    hosts: Vec<(HostId, FakeHost)>,
+    wrong: Vec<String>,
+}
+
+impl Watch {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn starts(&self, host: HostId, vm: VmId) {
+        let mut watched = self.lock();
+        let elsewhere: Vec<HostId> = watched
+            .hosts
+            .iter()
+            .filter(|(other, hardware)| *other != host && hardware.truth().process(vm).is_some())
+            .map(|(other, _)| *other)
+            .collect();
+        if !elsewhere.is_empty() {
+            watched.wrong.push(format!("vm {vm} is started on host {host} while it runs on {elsewhere:?}"));
+        }
+    }
+
+    /// What was seen so far.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().wrong)
+    }
+}
+
 pub(crate) struct Edge {
     pub(crate) id: HostId,
     pub(crate) hardware: FakeHost,
@@ -56,6 +91,7 @@ impl Edge {
         chance: Chance,
         sabotage: Sabotage,
         trace: Trace,
+        watch: Watch,
     ) -> Self {
         let hardware = FakeHost::new(clock.clone());
         let cores = u32::try_from(chance.between(2, 6)).unwrap_or(4);
@@ -67,7 +103,11 @@ impl Edge {
         });
         let weather = Arc::new(Mutex::new(Weather::default()));
         let (sky, dice) = (weather.clone(), chance.fork());
+        watch.lock().hosts.push((id, hardware.clone()));
         hardware.interfere(Some(Box::new(move |call| {
+            if let (Verb::EnsureProcess, Some(vm)) = (call.verb, call.vm) {
+                watch.starts(id, vm);
+            }
             interference(*sky.lock().unwrap_or_else(PoisonError::into_inner), &dice, call)
         })));
         let grace = chance.millis(1000, 20_000);
