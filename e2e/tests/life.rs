@@ -75,7 +75,8 @@ fn a_vm_boots_and_does_what_it_is_told() {
     cloud.ok(&["vm", "resize", "web", "--disk", "1=48M", "--memory", "192M"]).unwrap();
     let vm = cloud.json(&["vm", "show", "web"]).unwrap();
     assert_eq!(vm["restart_needed"], true, "{vm}");
-    until("the grown disk", PATIENCE, || Ok((info(&cloud, 1, "web")["disks"]["vdb"] == 48 << 20).then_some(()))).unwrap();
+    until("the grown disk", PATIENCE, || Ok((info(&cloud, 1, "web")["disks"]["vdb"] == 48 << 20).then_some(())))
+        .unwrap();
     cloud.ok(&["vm", "reboot", "web"]).unwrap();
     let rebooted = until("the reboot", PATIENCE, || {
         let now = info(&cloud, 1, "web");

@@ -7,22 +7,23 @@ use std::path::Path;
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// Builds the .deb into `target/dist`, with static binaries where the musl target is installed.
+/// Builds the .deb into `target/packages`, with static binaries where the musl target is installed.
 pub fn build() -> Result<()> {
     let has_musl = run::output("rustc", &["--print", "target-libdir", "--target", MUSL])
         .is_ok_and(|dir| Path::new(dir.trim()).exists());
-    let mut arguments = vec!["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
-    let mut built = run::target_dir().join("release");
+    let mut arguments =
+        vec!["build", "--profile", "dist", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
+    let mut built = run::target_dir().join("dist");
     if has_musl {
         arguments.extend(["--target", MUSL]);
-        built = run::target_dir().join(MUSL).join("release");
+        built = run::target_dir().join(MUSL).join("dist");
     } else {
         eprintln!(
             "The target {MUSL} is not installed (`rustup target add {MUSL}`): the binaries link glibc dynamically."
         );
     }
     command(&cargo(), &arguments)?;
-    let dist = run::target_dir().join("dist");
+    let dist = run::target_dir().join("packages");
     let package = package(&built, &dist, has_musl)?;
     command("dpkg-deb", &["--info", &package])?;
     command("dpkg-deb", &["--contents", &package])
