@@ -106,7 +106,7 @@ fn odd_requests_get_clear_answers() {
     refused(&cloud, &["vm", "create", "web", "--image", "x", "--memory=-5"], "memory");
     refused(&cloud, &["vm", "show", "99"], "99");
     refused(&cloud, &["network", "create", "n", "--subnet4", "10.0.0.0/99"], "10.0.0.0/99");
-    refused(&cloud, &["api", "POST", "/vms", "--data", "{\"name\": 7}"], "name");
+    refused(&cloud, &["api", "POST", "/vms", "--data", "{\"name\": 7}"], "expected a string");
     refused(&cloud, &["api", "POST", "/vms", "--data", "{"], "JSON");
     assert_eq!(cloud.holm(&["vm", "show", "99"]).unwrap().code, 3);
     // A stranger learns nothing but that the server lives.
@@ -147,12 +147,12 @@ impl Drop for Small<'_> {
 fn a_full_disk_at_the_host_is_told_and_survived() {
     let mut cloud = Cloud::start(1).unwrap();
     let dir = cloud.path("a1");
-    let _small = Small::mount(&dir, "24M");
+    let _small = Small::mount(&dir, "80M");
     cloud.join(1).unwrap();
     cloud.wait_host(1, "ready").unwrap();
     cloud.import_guest().unwrap();
     // Somebody else fills the disk: kernel and initial RAM disk do not fit.
-    fs::write(dir.join("filler"), vec![1; 20 << 20]).unwrap();
+    fs::write(dir.join("filler"), vec![1; 74 << 20]).unwrap();
     cloud.quick_vm("full", &[]).unwrap();
     until("the reason to be told", PATIENCE, || {
         let vm = cloud.json(&["vm", "show", "full"])?;

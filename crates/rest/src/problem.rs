@@ -254,7 +254,9 @@ impl From<Error> for Refusal {
             ErrorKind::Unavailable => Kind::Unavailable,
             ErrorKind::Internal => Kind::Internal,
         };
-        if let Some(source) = &error.source {
+        // A refusal is the caller's matter; only what the front-end itself could not do is worth an operator's look.
+        let ours = matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Unavailable | ErrorKind::Internal);
+        if let Some(source) = error.source.as_ref().filter(|_| ours) {
             tracing::warn!(says = %error.says, cause = %source, "a request failed");
         }
         let mut refusal = Self::new(kind, error.says);
