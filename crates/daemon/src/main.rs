@@ -82,7 +82,7 @@ enum Role {
 enum AgentRole {
     /// Enrols this machine with a token from `holm host join-token`.
     Join {
-        /// Address of the front-end's agent link, such as https://front.example.net:2617.
+        /// Address of the front-end's agent link, such as `https://front.example.net:2617`.
         url: String,
         /// The token; `-` reads it from standard input, so that it stays out of the process list.
         token: String,

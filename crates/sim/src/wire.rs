@@ -47,13 +47,19 @@ struct Inner {
 struct State {
     reachable: bool,
     calm: bool,
-    line: watch::Sender<Line>,
+    /// One for each direction: several waiters of one channel are woken in random order.
+    lines: [watch::Sender<Line>; 2],
     pumps: Vec<JoinHandle<()>>,
 }
 
 impl Wire {
     pub(crate) fn new(host: HostId, front: SharedFront, chance: Chance, tampering: Tampering) -> Self {
-        let state = State { reachable: true, calm: false, line: watch::Sender::new(Line::Up), pumps: Vec::new() };
+        let state = State {
+            reachable: true,
+            calm: false,
+            lines: [watch::Sender::new(Line::Up), watch::Sender::new(Line::Up)],
+            pumps: Vec::new(),
+        };
         Self(Arc::new(Inner { host, front, chance, tampering, state: Mutex::new(state) }))
     }
 
@@ -63,7 +69,9 @@ impl Wire {
 
     /// Breaks the present link.
     pub(crate) fn break_link(&self, how: Line) {
-        self.state().line.send_replace(how);
+        for line in &self.state().lines {
+            line.send_replace(how);
+        }
     }
 
     /// Whether a new link can be opened.
@@ -126,13 +134,13 @@ impl Dial for Wire {
             return Err(DialError("the simulated front-end is down".into()));
         }
         self.0.tampering.opened(self.0.host);
-        let line = {
+        let [up_line, down_line] = {
             let mut state = self.state();
-            state.line = watch::Sender::new(Line::Up);
-            state.line.subscribe()
+            state.lines = [watch::Sender::new(Line::Up), watch::Sender::new(Line::Up)];
+            [state.lines[0].subscribe(), state.lines[1].subscribe()]
         };
-        let up = tokio::spawn(upwards(self.clone(), from_agent, to_front, line.clone()));
-        let down = tokio::spawn(downwards(self.clone(), from_front, to_agent, line));
+        let up = tokio::spawn(upwards(self.clone(), from_agent, to_front, up_line));
+        let down = tokio::spawn(downwards(self.clone(), from_front, to_agent, down_line));
         self.state().pumps.extend([up, down]);
         Ok((agent_out, agent_in))
     }
