@@ -48,6 +48,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use error::{Error, ErrorKind};
 pub use holm_model::users::Secret;
 pub use holm_plan::explain::Explanation;
+pub use holm_plan::hostplan::is_news;
 pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use host_sessions::HostSession;
 pub use hosts::HostChange;

@@ -38,6 +38,14 @@ pub fn project(host: HostId, world: &dyn World) -> HostPlan {
     plan
 }
 
+/// Whether `fresh` has to be sent to a host that was sent `sent` last: because it says something else, or because a VM's
+/// phase changed since, so that the host's next word is known to be about the present stay (see
+/// [`crate::vm::absence_counts`]).
+#[must_use]
+pub fn is_news(sent: &HostPlan, fresh: &HostPlan, world: &dyn World) -> bool {
+    !same(sent, fresh) || world.vms_on(fresh.host).any(|vm| vm.phase_revision > sent.revision)
+}
+
 /// Whether two plans say the same, whatever revision they were derived at.
 #[must_use]
 pub fn same(a: &HostPlan, b: &HostPlan) -> bool {

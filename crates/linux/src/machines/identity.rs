@@ -174,7 +174,12 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .expect("sh starts");
-        assert!(is_guest(child.id(), &file));
+        // The child's command line appears a moment after the call that started it returns.
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !is_guest(child.id(), &file) {
+            assert!(std::time::Instant::now() < limit, "the child is not recognized");
+            std::thread::yield_now();
+        }
         assert!(!is_guest(child.id(), dir.path()));
         assert_eq!(scan(dir.path()), [(child.id(), file)]);
         drop(child.stdin.take());

@@ -152,7 +152,7 @@ impl Cloud {
         }
         let plan = hostplan::project(id, &self.world);
         let machine = self.machines.get_mut(&id).expect("exists");
-        if machine.sent.as_ref().is_none_or(|sent| !hostplan::same(sent, &plan)) {
+        if machine.sent.as_ref().is_none_or(|sent| hostplan::is_news(sent, &plan, &self.world)) {
             machine.sent = Some(plan.clone());
             machine.down.push_back(plan);
         }

@@ -256,14 +256,8 @@ impl Session {
         self.plan_after = Instant::now() + PLAN_PACE;
         let plan = self.desk.host_plan(self.host).map_err(|error| Ended::Refused(error.to_string()))?;
         if let Some(sent) = &self.sent {
-            let same = sent.vms == plan.vms && sent.absent == plan.absent && sent.networks == plan.networks;
-            // A host's word that a VM is absent counts only under a plan at least as new as the VM's present stay, so
-            // after a new stay the same content has to go out under its newer revision.
-            let newer_stay = || {
-                let view = self.desk.view();
-                view.world().vms_on(self.host).any(|vm| vm.phase_revision > sent.revision)
-            };
-            if same && !newer_stay() {
+            let view = self.desk.view();
+            if !holm_desk::is_news(sent, &plan, view.world()) {
                 return Ok(None);
             }
         }
