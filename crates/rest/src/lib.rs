@@ -49,7 +49,7 @@ pub async fn serve_api(listener: Listener, api: Api, stop: CancellationToken) {
     tokio::join!(listener.serve(api.service(), stop), unready);
 }
 
-/// Serves the agent link on a bound listener until `stop` is cancelled. [`follow`] has to run beside it, else hosts get
+/// Serves the agent link on a bound listener until `stop` is cancelled. [`fn@follow`] has to run beside it, else hosts get
 /// no newer plan than the one they are greeted with.
 pub async fn serve_link(listener: Listener, door: LinkDoor, stop: CancellationToken) {
     listener.serve(link_router(door), stop).await;

@@ -8,7 +8,7 @@
 //!     └──else, or silence──> end                                 └──silence, breach, newer session──> end
 //! ```
 //!
-//! The plan is not pushed piecemeal: whenever it may have changed ([`super::follow`] says so) it is derived anew at the
+//! The plan is not pushed piecemeal: whenever it may have changed ([`mod@super::follow`] says so) it is derived anew at the
 //! moment there is room on the link, so a slow link gets fewer, newer plans.
 
 use super::streams::{Command, Links, Registration, Streams};

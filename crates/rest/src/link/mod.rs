@@ -2,7 +2,7 @@
 //!
 //! * [`hostlink`] is one session with one host, whatever carries its messages.
 //! * [`streams`] are the front-end's ends of consoles and screens, with credit both ways.
-//! * [`follow`] rings the sessions whose plan may have changed.
+//! * [`mod@follow`] rings the sessions whose plan may have changed.
 //! * [`pump`] bridges WebSockets and channels, [`door`] is the HTTP side of it all.
 
 pub mod door;
