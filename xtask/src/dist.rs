@@ -12,11 +12,11 @@ pub fn build() -> Result<()> {
     let has_musl = run::output("rustc", &["--print", "target-libdir", "--target", MUSL])
         .is_ok_and(|dir| Path::new(dir.trim()).exists());
     let mut arguments =
-        vec!["build", "--profile", "dist", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
-    let mut built = run::target_dir().join("dist");
+        vec!["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
+    let mut built = run::target_dir().join("release");
     if has_musl {
         arguments.extend(["--target", MUSL]);
-        built = run::target_dir().join(MUSL).join("dist");
+        built = run::target_dir().join(MUSL).join("release");
     } else {
         eprintln!(
             "The target {MUSL} is not installed (`rustup target add {MUSL}`): the binaries link glibc dynamically."
