@@ -37,8 +37,10 @@ pub fn run(filter: Option<&str>, write: bool) -> Result<()> {
         anyhow::ensure!(done.status.success(), "{name} ended with {}", done.status);
         for line in String::from_utf8_lossy(&done.stdout).lines() {
             if let Ok(row) = serde_json::from_str::<serde_json::Value>(line) {
-                println!("{}", show(&row));
-                rows.push(row);
+                for row in named(row, name) {
+                    println!("{}", show(&row));
+                    rows.push(row);
+                }
             }
         }
     }
@@ -48,6 +50,21 @@ pub fn run(filter: Option<&str>, write: bool) -> Result<()> {
         eprintln!("wrote docs/benchmarks.md");
     }
     Ok(())
+}
+
+/// Rows as they are shown: a line without a name of its own becomes one row per number in it.
+fn named(row: serde_json::Value, program: &str) -> Vec<serde_json::Value> {
+    if row["name"].is_string() {
+        return vec![row];
+    }
+    let what = row["bench"].as_str().unwrap_or(program).to_owned();
+    let fields = row.as_object().cloned().unwrap_or_default();
+    let stuck = if row["stuck_host"] == true { " with one stuck host" } else { "" };
+    fields
+        .into_iter()
+        .filter(|(_, value)| value.is_number())
+        .map(|(key, value)| serde_json::json!({"name": format!("{what}{stuck}: {key}"), "value": value}))
+        .collect()
 }
 
 fn text(row: &serde_json::Value, field: &str) -> String {

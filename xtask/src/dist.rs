@@ -11,8 +11,7 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 pub fn build() -> Result<()> {
     let has_musl = run::output("rustc", &["--print", "target-libdir", "--target", MUSL])
         .is_ok_and(|dir| Path::new(dir.trim()).exists());
-    let mut arguments =
-        vec!["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
+    let mut arguments = vec!["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
     let mut built = run::target_dir().join("release");
     if has_musl {
         arguments.extend(["--target", MUSL]);

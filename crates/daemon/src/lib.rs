@@ -12,5 +12,6 @@ pub mod dev;
 pub mod doctor;
 pub mod front;
 pub mod logging;
+pub mod memory;
 pub mod processes;
 pub mod up;

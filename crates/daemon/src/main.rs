@@ -92,6 +92,7 @@ enum AgentRole {
 }
 
 fn main() -> ExitCode {
+    holm_daemon::memory::keep_small();
     // One crypto provider for the whole process, chosen before anything can need one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("error: another crypto provider is installed already");
