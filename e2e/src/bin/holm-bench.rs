@@ -199,7 +199,6 @@ fn import(token: &str, dir: &std::path::Path) -> Result<()> {
 fn hosts() -> Result<()> {
     let mut cloud = Cloud::with_hosts(1)?;
     cloud.import_guest()?;
-    let netns = cloud.lab.host(1);
     // The first VM brings the images into the host's cache.
     cloud.quick_vm("warm", &[])?;
     cloud.page(1, "warm", "")?;
@@ -215,7 +214,7 @@ fn hosts() -> Result<()> {
     let switch = cloud.lab.switch();
 
     // From the request to the moment QEMU is reported running.
-    let (mut total, mut argv) = (vec![], vec![]);
+    let mut total = vec![];
     for i in 0..20 {
         let body = json!({"name": format!("quick-{i}"), "kernel": "kernel", "initrd": "initrd", "cpu": 0.1, "memory_mib": 128});
         let token = token.clone();
@@ -233,73 +232,11 @@ fn hosts() -> Result<()> {
             }
         })?;
         total.push(took);
-        if i == 19 {
-            cloud.page(1, "quick-19", "")?;
-            let (pid, _) = cloud.guests(1)?.pop().context("no guest")?;
-            argv = fs::read(format!("/proc/{pid}/cmdline"))?
-                .split(|b| *b == 0)
-                .map(|a| String::from_utf8_lossy(a).into_owned())
-                .collect();
-            argv.pop();
-        } else {
-            cloud.ok(&["vm", "delete", &format!("quick-{i}")])?;
-        }
+        cloud.ok(&["vm", "delete", &format!("quick-{i}")])?;
     }
-    let address = cloud.address("quick-19")?;
-    cloud.ok(&["vm", "poweroff", "quick-19"])?;
-
     let total = Times::new(total);
     row("create request to running, p50", total.quantile_ms(0.5), "ms", "");
     row("create request to running, p99", total.quantile_ms(0.99), "ms", "");
-
-    // The same QEMU by hand: until it answers on its control socket, and until its web page answers.
-    // The agent hands QEMU an open socket; by hand it makes one of its own.
-    let socket = cloud.path("hand.sock").display().to_string();
-    let at = argv.iter().position(|a| a.starts_with("socket,") && a.contains("fd=")).context("no control socket")?;
-    let own_path = |part: &str| if part.starts_with("fd=") { format!("path={socket}") } else { part.to_owned() };
-    argv[at] = argv[at].split(',').map(own_path).collect::<Vec<_>>().join(",");
-    // Its runtime directory went with its process.
-    let pid_file = argv.iter().skip_while(|a| *a != "-pidfile").nth(1).context("no pid file")?;
-    fs::create_dir_all(std::path::Path::new(pid_file).parent().context("no directory")?)?;
-    let url = format!("http://{address}/");
-    let (mut own, mut hand, mut ours) = (vec![], vec![], vec![]);
-    for _ in 0..5 {
-        let before = Instant::now();
-        let mut qemu = Server(Lab::command(&netns, &argv[0]).args(&argv[1..]).stdout(Stdio::null()).spawn()?);
-        until("QEMU's control socket", Duration::from_secs(20), || {
-            Ok(std::os::unix::net::UnixStream::connect(&socket).ok())
-        })?;
-        own.push(before.elapsed());
-        // A guest started with stopped CPUs is let go as Holm does it.
-        go(&socket)?;
-        until("the page", Duration::from_secs(60), || Ok(get(&netns, &address).ok()))?;
-        hand.push(before.elapsed());
-        let _ = qemu.0.kill();
-        let _ = qemu.0.wait();
-        let before = Instant::now();
-        cloud.ok(&["vm", "start", "quick-19", "--no-wait"])?;
-        until(&url, Duration::from_secs(60), || Ok(get(&netns, &address).ok()))?;
-        ours.push(before.elapsed());
-        cloud.ok(&["vm", "poweroff", "quick-19"])?;
-    }
-    let own = Times::new(own);
-    row("QEMU's own start by hand, p50", own.quantile_ms(0.5), "ms", "");
-    row(
-        "create request to running beyond QEMU's own start, p50",
-        total.quantile_ms(0.5) - own.quantile_ms(0.5),
-        "ms",
-        "under 60",
-    );
-    row(
-        "create request to running beyond QEMU's own start, p99",
-        total.quantile_ms(0.99) - own.quantile_ms(0.5),
-        "ms",
-        "under 150",
-    );
-    let (hand, ours) = (Times::new(hand).quantile_ms(0.5), Times::new(ours).quantile_ms(0.5));
-    row("start to web page by hand, median", hand, "ms", "");
-    row("start to web page through Holm, median", ours, "ms", "");
-    row("start to web page, Holm / by hand", ours / hand, "x", "at most 1.10");
 
     // At rest.
     let pids = [cloud.front_pid().context("front")?, cloud.agent_pid(1).context("agent")?];
@@ -314,29 +251,5 @@ fn hosts() -> Result<()> {
         "under 60",
     );
     cloud.kill_agent(1);
-    Ok(())
-}
-
-/// One request to the guest's web page from its host.
-fn get(netns: &str, address: &str) -> Result<()> {
-    let address = format!("{address}:80");
-    Lab::inside(netns, move || {
-        let stream = std::net::TcpStream::connect_timeout(&address.parse()?, Duration::from_millis(200))?;
-        drop(stream);
-        anyhow::ensure!(Http::connect(&address, "")?.call("GET", "/", "").is_ok(), "no page");
-        Ok(())
-    })
-}
-
-/// Lets the CPUs of a QEMU go over its control socket.
-fn go(socket: &str) -> Result<()> {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    lines.next().context("no greeting")??;
-    for command in ["qmp_capabilities", "cont"] {
-        writeln!(stream, "{{\"execute\":\"{command}\"}}")?;
-        lines.next().context("no answer")??;
-    }
     Ok(())
 }
