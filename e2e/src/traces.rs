@@ -11,12 +11,12 @@ use std::process::Command;
 pub struct Traces(pub BTreeSet<String>);
 
 impl Traces {
-    /// Looks at the namespace `netns`, at the machine's control groups, at processes whose command line holds one of
-    /// `words`, and at the files under `dirs`.
+    /// Looks at the namespace `netns`, at the control groups of `instance`, at processes whose command line holds one
+    /// of `words`, and at the files under `dirs`. Control groups of other programs come and go while a test runs.
     ///
     /// # Errors
     /// When the machine cannot be looked at.
-    pub fn take(netns: &str, words: &[&str], dirs: &[&Path]) -> Result<Self> {
+    pub fn take(netns: &str, instance: &str, words: &[&str], dirs: &[&Path]) -> Result<Self> {
         let mut seen = BTreeSet::new();
         let run = |program: &str, arguments: &[&str]| -> Result<String> {
             let done = Command::new("nsenter")
@@ -43,7 +43,7 @@ impl Traces {
         for word in words {
             seen.extend(processes(word)?.into_iter().map(|(pid, line)| format!("process {pid} {line}")));
         }
-        groups(Path::new("/sys/fs/cgroup"), 0, &mut seen);
+        groups(Path::new("/sys/fs/cgroup"), instance, 0, &mut seen);
         for dir in dirs {
             files(dir, &mut seen);
         }
@@ -76,12 +76,15 @@ pub fn processes(word: &str) -> Result<Vec<(u32, String)>> {
     Ok(found)
 }
 
-fn groups(dir: &Path, depth: u32, seen: &mut BTreeSet<String>) {
+fn groups(dir: &Path, instance: &str, depth: u32, seen: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
-        if depth < 4 && entry.file_type().is_ok_and(|t| t.is_dir()) {
-            seen.insert(format!("control group {}", entry.path().display()));
-            groups(&entry.path(), depth + 1, seen);
+        if depth < 6 && entry.file_type().is_ok_and(|t| t.is_dir()) {
+            let path = entry.path();
+            if path.components().any(|part| part.as_os_str() == instance) {
+                seen.insert(format!("control group {}", path.display()));
+            }
+            groups(&path, instance, depth + 1, seen);
         }
     }
 }
