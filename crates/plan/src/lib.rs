@@ -17,6 +17,7 @@
 pub mod audit;
 pub mod context;
 pub mod explain;
+pub mod expressions;
 pub mod host;
 pub mod hostplan;
 pub mod image;
