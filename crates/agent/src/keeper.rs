@@ -376,9 +376,12 @@ impl Keeper {
             boot_id: common.face.boot_id().unwrap_or_default(),
             confirmed: false,
         });
-        let order = self.order(plan, false).await?;
-        // Written before the process is: from here on its disks may hold something worth keeping.
+        // Written before the process is: from then on its disks may hold something worth keeping. The disk writes it
+        // down while everything else is made ready; until the start the word can be taken back.
         let version = common.scribe.remember(self.vm, Some(fresh.clone()));
+        let order = self.order(plan, false).await.inspect_err(|_| {
+            common.scribe.remember(self.vm, Some(memory.clone()));
+        })?;
         let place = tokio::select! {
             biased;
             place = async { common.scribe.durable(version).await; common.starts.acquire().await } => place,

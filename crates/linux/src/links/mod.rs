@@ -494,21 +494,34 @@ impl Inner {
                 return Ok(name);
             }
         }
-        if !known {
-            // The rules are there before the first frame can be.
+        // The rules are written while the tap is made, for `nft` mostly waits for the kernel; they are there before the
+        // tap is on the bridge, and so before the first frame can be.
+        let rules = async {
+            if known {
+                return Ok(());
+            }
             let router = if network.plan.spec.kind == NetworkKind::Nat { link_local(&bridge.address) } else { None };
-            self.nft(what.clone(), filter::add_port(&self.instance, &name, &record, router)).await?;
-        }
+            self.nft(what.clone(), filter::add_port(&self.instance, &name, &record, router)).await
+        };
         let uid = self.uid_base.map(|base| base.saturating_add(vm.0));
         let (tap_name, failed) = (name.clone(), what.clone());
-        blocking(move || tap::ensure(&tap_name, uid).map_err(io_fault(format!("{failed}: make the tap")))).await?;
-        let link = netlink
-            .find(&name)
-            .await
-            .map_err(io_fault(&what))?
-            .ok_or_else(|| Fault::transient(format!("cannot {what}: {name} vanished as soon as it was made")))?;
-        // The host itself has no business on this end of the cable.
-        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        let tap = async {
+            blocking(move || tap::ensure(&tap_name, uid).map_err(io_fault(format!("{failed}: make the tap")))).await?;
+            let link =
+                netlink.find(&name).await.map_err(io_fault(&what))?.ok_or_else(|| {
+                    Fault::transient(format!("cannot {what}: {name} vanished as soon as it was made"))
+                })?;
+            // The host itself has no business on this end of the cable.
+            let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+            Ok(link)
+        };
+        let (ruled, made) = futures::join!(rules, tap);
+        if let (Err(_), Ok(made), None) = (&ruled, &made, &link) {
+            // Without its rules and its name nobody would know whose it is.
+            let _ = netlink.remove(made.index).await;
+        }
+        ruled?;
+        let link = made?;
         netlink
             .attach(link.index, &names::alias(&self.instance, owner), mtu, bridge.index)
             .await

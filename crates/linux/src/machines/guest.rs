@@ -239,8 +239,14 @@ impl Guest {
     /// Executes one command over a connection of its own.
     pub async fn ask(&self, command: &str, arguments: Value, limit: Duration) -> Result<Value, QmpError> {
         let stream = UnixStream::connect(self.dirs.control()).await.map_err(|e| QmpError::Closed(e.to_string()))?;
-        let (qmp, _events) = Qmp::open(stream, limit).await?;
-        qmp.execute(command, arguments, limit).await
+        Qmp::once(stream, command, arguments, limit).await
+    }
+
+    /// The guest in the state its process has just given.
+    pub fn told(&self, live: &Live, status: &Value) -> MachineSeen {
+        let state = run_state(status);
+        live.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
+        self.seen(live.started.as_ref(), state, Some(live.handle.key.pid))
     }
 
     /// The guest as it is; `None` when nothing of it exists.
@@ -254,7 +260,7 @@ impl Guest {
                 }
                 Found::Live(live) => {
                     let state = match self.ask("query-status", json!({}), STATUS_LIMIT).await {
-                        Ok(status) => run_state(&status),
+                        Ok(status) => return Ok(Some(self.told(&live, &status))),
                         // It died while it was being asked.
                         Err(_) if !live.handle.is_alive() => continue,
                         // A QEMU that starts up, or hangs, is there all the same.
@@ -263,7 +269,6 @@ impl Guest {
                             live.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone()
                         }
                     };
-                    live.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
                     return Ok(Some(self.seen(live.started.as_ref(), state, Some(live.handle.key.pid))));
                 }
             }

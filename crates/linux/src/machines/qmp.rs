@@ -101,6 +101,27 @@ impl Qmp {
     /// # Errors
     /// When the other end is no QEMU or does not speak within `limit`.
     pub async fn open(stream: UnixStream, limit: Duration) -> Result<(Self, mpsc::Receiver<QmpEvent>), QmpError> {
+        let (qmp, events) = Self::greet(stream, limit).await?;
+        qmp.execute("qmp_capabilities", json!({}), limit).await?;
+        Ok((qmp, events))
+    }
+
+    /// Executes one command on a fresh connection and closes it.
+    ///
+    /// The command follows the entry into command mode at once: QEMU works through what it reads in order, and while a
+    /// guest boots under emulation each answer waits for its turn at the processor.
+    ///
+    /// # Errors
+    /// See [`QmpError`].
+    pub async fn once(stream: UnixStream, command: &str, arguments: Value, limit: Duration) -> Result<Value, QmpError> {
+        let (qmp, _events) = Self::greet(stream, limit).await?;
+        // They are polled, and so written, in this order.
+        let entered = qmp.execute("qmp_capabilities", json!({}), limit);
+        let (_, value) = futures::try_join!(entered, qmp.execute(command, arguments, limit))?;
+        Ok(value)
+    }
+
+    async fn greet(stream: UnixStream, limit: Duration) -> Result<(Self, mpsc::Receiver<QmpEvent>), QmpError> {
         let (read, write) = stream.into_split();
         let mut read = BufReader::new(read);
         let greeting = tokio::time::timeout(limit, next_document(&mut read)).await.map_err(|_| QmpError::Timeout {
@@ -115,7 +136,6 @@ impl Qmp {
         let shared = Arc::new(Shared { waiting: Mutex::new(Some(HashMap::new())), closed: watch::Sender::new(None) });
         let reader = tokio::spawn(read_on(read, shared.clone(), events_in)).abort_handle();
         let qmp = Self { shared, writer: tokio::sync::Mutex::new(write), next_id: AtomicU64::new(1), reader };
-        qmp.execute("qmp_capabilities", json!({}), limit).await?;
         Ok((qmp, events_out))
     }
 
@@ -286,6 +306,24 @@ mod tests {
         assert_eq!(a.expect("one")["got"], "one");
         assert_eq!(b.expect("two")["got"], "two");
         assert_eq!(events.recv().await, Some(QmpEvent { name: "FROM_THE_FUTURE".into(), data: json!({ "x": 1 }) }));
+    }
+
+    #[tokio::test]
+    async fn one_command_goes_along_with_the_entry_into_command_mode() {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let asked = tokio::spawn(Qmp::once(ours, "query-status", json!({}), SOON));
+        let (read, mut write) = theirs.into_split();
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"{\"QMP\":{}}\r\n").await.expect("greeting");
+        // Both commands come before either is answered.
+        for (command, id) in [("qmp_capabilities", 1), ("query-status", 2)] {
+            let line = lines.next_line().await.expect("read").expect("a line");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            assert_eq!((&line["execute"], &line["id"]), (&json!(command), &json!(id)));
+        }
+        let replies = b"{\"return\":{},\"id\":1}\n{\"return\":{\"status\":\"running\"},\"id\":2}\n";
+        write.write_all(replies).await.expect("replies");
+        assert_eq!(asked.await.expect("ends"), Ok(json!({ "status": "running" })));
     }
 
     #[tokio::test]

@@ -208,7 +208,7 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready) -> Result<
         () = live.noted() => Err(QmpError::Closed("QEMU has ended".into())),
     };
     match greeting {
-        Ok(_) => seen(office, guest).await,
+        Ok(status) => Ok(guest.told(&live, &status)),
         Err(QmpError::Closed(_)) if tokio::time::timeout(limit, live.noted()).await.is_ok() => {
             let died = guest.look(office).await?.map(|seen| seen.state);
             let says = match died {
