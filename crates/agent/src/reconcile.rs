@@ -241,7 +241,7 @@ fn alive(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen, running: bool) ->
     let reboot = plan.boot_seq > boot;
     match plan.power {
         Power::OffHard => return sight.act(Action::Off, Observed::Stopping),
-        Power::Off => return stop(sight, running, "it was asked to switch off"),
+        Power::Off | Power::Saved => return stop(sight, running, "it was asked to switch off"),
         Power::On | Power::Paused if reboot => return stop(sight, running, "it was asked to switch off to boot again"),
         Power::On | Power::Paused => {}
     }

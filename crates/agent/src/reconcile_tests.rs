@@ -448,7 +448,7 @@ proptest! {
                                 || memory.ended.as_ref().is_some_and(|e| e.boot_seq >= plan.boot_seq),
                             Power::Paused => decision.observed == Observed::Paused
                                 || memory.ended.as_ref().is_some_and(|e| e.boot_seq >= plan.boot_seq),
-                            Power::Off | Power::OffHard => decision.observed == Observed::Off
+                            Power::Off | Power::OffHard | Power::Saved => decision.observed == Observed::Off
                                 && there.as_ref().is_none_or(|s| s.pid.is_none()),
                         },
                     };

@@ -26,27 +26,12 @@ pub struct Bootstrapped {
 const DNS: [&str; 2] = ["9.9.9.9", "2620:fe::fe"];
 
 fn make_first_objects(tx: &mut Tx, now: Timestamp, password_hash: Secret) -> Result<(), Error> {
-    let group =
-        |id: GroupId, name: &str| -> Result<Group, Error> { Ok(Group { id, name: Name::new(name)?, created_at: now }) };
+    let group = |id: GroupId, name: &str| -> Result<Group, Error> { Ok(Group::new(id, Name::new(name)?, now)) };
     tx.put(group(ADMIN_GROUP, "admins")?);
     tx.put(group(USERS_GROUP, "users")?);
-    tx.put(User {
-        id: ADMIN_USER,
-        name: Name::new("admin")?,
-        groups: vec![ADMIN_GROUP, USERS_GROUP],
-        password_hash,
-        enabled: true,
-        created_at: now,
-    });
+    tx.put(User::new(ADMIN_USER, Name::new("admin")?, vec![ADMIN_GROUP, USERS_GROUP], password_hash, now));
     let meta = |name: &str| -> Result<Meta, Error> {
-        Ok(Meta {
-            name: Name::new(name)?,
-            owner: ADMIN_USER,
-            group: ADMIN_GROUP,
-            permissions: public(),
-            attributes: Attributes::default(),
-            created_at: now,
-        })
+        Ok(Meta::new(Name::new(name)?, (ADMIN_USER, ADMIN_GROUP), public(), Attributes::default(), now))
     };
     tx.put(Cluster { id: ClusterId(0), meta: meta("default")?, spec: ClusterSpec::default() });
     let spec = NetworkSpec::try_from(NetworkDraft {

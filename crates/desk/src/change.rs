@@ -59,14 +59,7 @@ impl Asked {
 
     /// Ownership of something new.
     pub(crate) fn meta(&self, name: Name, permissions: Permissions, attributes: Attributes) -> Meta {
-        Meta {
-            name,
-            owner: self.caller.user_id(),
-            group: self.caller.primary_group(),
-            permissions,
-            attributes,
-            created_at: self.now,
-        }
+        Meta::new(name, (self.caller.user_id(), self.caller.primary_group()), permissions, attributes, self.now)
     }
 
     /// Refuses a change of a row that is not at the revision the caller named.

@@ -209,14 +209,7 @@ impl Desk {
                 })?;
                 tx.put(Host {
                     id,
-                    meta: Meta {
-                        name,
-                        owner: ADMIN_USER,
-                        group: ADMIN_GROUP,
-                        permissions: public(),
-                        attributes: Attributes::default(),
-                        created_at: now,
-                    },
+                    meta: Meta::new(name, (ADMIN_USER, ADMIN_GROUP), public(), Attributes::default(), now),
                     cluster: token.cluster,
                     spec: HostSpec::default(),
                     phase: HostPhase::Joining,

@@ -353,6 +353,7 @@ impl Listed for Vm {
             VmState::Preparing => "preparing",
             VmState::Running => "running",
             VmState::Paused => "paused",
+            VmState::Saved => "saved",
             VmState::Stopping => "stopping",
             VmState::Off => "off",
             VmState::Failed => "failed",
@@ -379,6 +380,7 @@ impl Listed for Vm {
                     == match self.spec.power {
                         Power::On => "on",
                         Power::Paused => "paused",
+                        Power::Saved => "saved",
                         Power::Off => "off",
                         Power::OffHard => "off_hard",
                     }

@@ -155,7 +155,7 @@ impl Desk {
                 }
                 let id = tx.next_id::<Token>();
                 let expires_at = asked.now.plus(lifetime);
-                let token = Token { id, user, label, sha256, created_at: asked.now, expires_at };
+                let token = Token { id, user, group: None, label, sha256, created_at: asked.now, expires_at };
                 tx.put(token.clone());
                 let old: Vec<TokenId> = tx.tokens_of(user).collect();
                 let surplus = old.len().saturating_sub(MOST_TOKENS);

@@ -73,7 +73,7 @@ impl Desk {
                     groups.push(USERS_GROUP);
                 }
                 let id = tx.next_id::<User>();
-                tx.put(User { id, name, groups, password_hash, enabled: true, created_at: asked.now });
+                tx.put(User::new(id, name, groups, password_hash, asked.now));
                 Ok((id, Some(User::object(id))))
             })
             .await?;
@@ -184,7 +184,7 @@ impl Desk {
                     return Err(taken("group", &name));
                 }
                 let id = tx.next_id::<Group>();
-                tx.put(Group { id, name, created_at: asked.now });
+                tx.put(Group::new(id, name, asked.now));
                 Ok((id, Some(Group::object(id))))
             })
             .await?;

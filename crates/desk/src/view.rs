@@ -2,14 +2,21 @@
 
 use crate::list::Listed;
 use crate::{Caller, Error, ErrorKind};
+use holm_model::acl::Acl;
 use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
 use holm_model::hosts::{Host, HostPhase};
 use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationState};
 use holm_model::permissions::Access;
+use holm_model::security_groups::SecurityGroup;
+use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
-use holm_model::vms::{NicLease, Vm, VmState};
+use holm_model::vdcs::Vdc;
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::{EndedVm, NicLease, Vm, VmState};
+use holm_model::zones::Zone;
 use holm_model::{Booked, ClusterId, HostId, ImageId, Meta, NetworkId, ObjectKind, ObjectRef, VmId, World};
 use holm_store::{Noun, Row, Snapshot, State};
 use std::collections::BTreeMap;
@@ -71,7 +78,7 @@ macro_rules! personal {
     };
 }
 
-owned!(Vm, Host, Cluster, Image, Network);
+owned!(Vm, Host, Cluster, Image, Network, Datastore, SecurityGroup, Template, NetworkTemplate, VmGroup, Document);
 // Accounts and groups are known to their members only; tokens and operations to whom they belong.
 personal! {
     User: |u, caller, access| u.id == caller.user_id() && access == Access::Use;
@@ -79,6 +86,10 @@ personal! {
     Token: |t, caller, _| t.user == caller.user_id();
     JoinToken: |_, _, _| false;
     Operation: |o, caller, _| o.user == caller.user_id();
+    Vdc: |_, _, _| false;
+    Acl: |_, _, _| false;
+    Zone: |_, _, access| access == Access::Use;
+    EndedVm: |ended, caller, access| caller.may(access, &ended.vm.meta);
 }
 
 /// The number of an object's id.
@@ -205,6 +216,16 @@ impl View {
             ObjectKind::Token => see::<Token>(self, caller, object.id),
             ObjectKind::JoinToken => see::<JoinToken>(self, caller, object.id),
             ObjectKind::Operation => see::<Operation>(self, caller, object.id),
+            ObjectKind::Datastore => see::<Datastore>(self, caller, object.id),
+            ObjectKind::SecurityGroup => see::<SecurityGroup>(self, caller, object.id),
+            ObjectKind::Template => see::<Template>(self, caller, object.id),
+            ObjectKind::NetworkTemplate => see::<NetworkTemplate>(self, caller, object.id),
+            ObjectKind::VmGroup => see::<VmGroup>(self, caller, object.id),
+            ObjectKind::Document => see::<Document>(self, caller, object.id),
+            ObjectKind::Vdc => see::<Vdc>(self, caller, object.id),
+            ObjectKind::Acl => see::<Acl>(self, caller, object.id),
+            ObjectKind::Zone => see::<Zone>(self, caller, object.id),
+            ObjectKind::EndedVm => see::<EndedVm>(self, caller, object.id),
         }
     }
 

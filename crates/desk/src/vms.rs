@@ -8,7 +8,7 @@ use holm_model::hosts::Host;
 use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
-use holm_model::vms::{Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmStatus};
+use holm_model::vms::{Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec};
 use holm_model::{Attributes, CpuShare, HostId, Permissions, VmId, World};
 use holm_plan::explain::Explanation;
 use holm_store::{Noun, Row, State};
@@ -247,20 +247,7 @@ impl Desk {
                 .field("host"));
             }
             let id = tx.next_id::<Vm>();
-            let value = Vm {
-                id,
-                meta: asked.meta(name, Permissions::default(), attributes),
-                spec,
-                generation: 1,
-                phase: VmPhase::Pending,
-                leases: Vec::new(),
-                status: VmStatus::default(),
-                trouble: None,
-                why: "It was created just now.".into(),
-                phase_since: asked.now,
-                phase_revision: 0,
-                history: Vec::new(),
-            };
+            let value = Vm::new(id, asked.meta(name, Permissions::default(), attributes), spec, asked.now);
             tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Create, Vm::object(id), 1);
             Ok(Left { value, operation })

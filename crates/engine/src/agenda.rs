@@ -21,6 +21,11 @@ struct Pause {
 }
 
 impl Agenda {
+    /// How many objects are to be looked at now, paused ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// Looks at the object as soon as it is not paused.
     pub(crate) fn add(&mut self, object: ObjectRef) {
         self.dirty.insert(object);

@@ -121,6 +121,7 @@ impl Engine {
                 continue;
             }
             let worked = self.pass(now).await;
+            self.figures.set_queue(self.agenda.len());
             if !worked {
                 break;
             }
@@ -231,6 +232,16 @@ impl Engine {
             }
             // A cluster's policy decides which host is best, not whether one fits.
             ObjectKind::Cluster
+            | ObjectKind::Datastore
+            | ObjectKind::SecurityGroup
+            | ObjectKind::Template
+            | ObjectKind::NetworkTemplate
+            | ObjectKind::VmGroup
+            | ObjectKind::Document
+            | ObjectKind::Vdc
+            | ObjectKind::Acl
+            | ObjectKind::Zone
+            | ObjectKind::EndedVm
             | ObjectKind::User
             | ObjectKind::Group
             | ObjectKind::Token

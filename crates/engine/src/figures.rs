@@ -1,8 +1,8 @@
-//! What the engine has done, for metrics.
+//! What the engine has done and has before it, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters that only grow. Shared: whoever shows them reads them while the engine runs.
+/// Counters that only grow, and the length of the queue. Shared: whoever shows them reads them while the engine runs.
 #[derive(Debug, Default)]
 pub struct Figures {
     looks: AtomicU64,
@@ -11,6 +11,8 @@ pub struct Figures {
     lost_races: AtomicU64,
     failures: AtomicU64,
     reconsidered: AtomicU64,
+    placements: AtomicU64,
+    queue: AtomicU64,
 }
 
 macro_rules! figures {
@@ -44,4 +46,18 @@ figures! {
     failures, add_failures;
     /// Waiting VMs looked at again because a host had more to offer.
     reconsidered, add_reconsidered;
+    /// VMs given a host.
+    placements, add_placements;
+}
+
+impl Figures {
+    /// Objects that are to be looked at now, those set aside for a while included.
+    #[must_use]
+    pub fn queue(&self) -> u64 {
+        self.queue.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_queue(&self, length: usize) {
+        self.queue.store(length as u64, Ordering::Relaxed);
+    }
 }

@@ -1,7 +1,7 @@
 //! VMs: decided many at a time against one snapshot and one board, committed in one transaction, checked again there.
 
 use crate::engine::{Engine, Failure};
-use holm_model::vms::{NicLease, Vm};
+use holm_model::vms::{EndedVm, NicLease, Vm};
 use holm_model::{HostId, ObjectKind, ObjectRef, Timestamp, VmId, World};
 use holm_plan::Verdict;
 use holm_plan::placement::{self, Board};
@@ -22,6 +22,8 @@ struct Decision {
 #[derive(Debug, Default)]
 struct Outcome {
     steps: usize,
+    /// How many of the steps gave a VM a host.
+    placements: usize,
     notes: usize,
     /// The world had moved on: look again.
     lost: Vec<VmId>,
@@ -42,6 +44,7 @@ impl Engine {
             }
             worked = true;
             self.figures.add_looks(batch.len());
+            self.figures.set_queue(self.agenda.len() + batch.len());
             let state = self.store.read();
             let decisions = self.decide(&state, &batch, &mut board, now);
             again.extend(self.carry_out(decisions, now).await);
@@ -90,7 +93,7 @@ impl Engine {
                         disk.size_mib = disk.size_mib.max(*size_mib);
                     }
                 }
-                board.book(*host, &spec);
+                board.book(*host, id, &spec);
             }
             // Whether there is anything to write is found out here, so that nothing to do costs no transaction.
             let idle = match &verdict {
@@ -119,7 +122,7 @@ impl Engine {
                 fitting.push(id);
                 // One that stays away from hosts until some time may not take the room either.
                 if !self.agenda.has_timer(Vm::object(id)) {
-                    board.book(host, &vm.spec);
+                    board.book(host, vm.id, &vm.spec);
                 }
             }
         }
@@ -151,6 +154,7 @@ impl Engine {
             Ok(outcome) => {
                 self.committed();
                 self.figures.add_steps(outcome.steps);
+                self.figures.add_placements(outcome.placements);
                 self.figures.add_notes(outcome.notes);
                 self.figures.add_lost_races(outcome.lost.len());
                 for object in objects {
@@ -182,11 +186,14 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
                 }
                 if step == Step::Forget {
                     tx.delete::<Vm>(id);
+                    changed.spec.exports.clear();
+                    tx.put(EndedVm { id, vm: changed, ended_at: now });
                 } else {
                     vm::apply(&mut changed, &step, tx.revision(), now);
                     tx.put(changed);
                 }
                 outcome.steps += 1;
+                outcome.placements += usize::from(matches!(step, Step::Place { .. }));
             }
             other => {
                 if vm::note(&mut changed, &other) {

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlacementPolicy {
-    /// Prefer the host with most room left, so that load and the damage of a lost host are spread.
+    /// Prefer the host with fewest VMs, then with most room left, so that the damage of a lost host is spread.
     #[default]
     Spread,
-    /// Prefer the fullest host that still fits, so that whole hosts stay free.
+    /// Prefer the host with most VMs that still has room, so that whole hosts stay free.
     Pack,
+    /// Prefer the host with most CPU that is not booked, so that large hosts get more than small ones.
+    Load,
 }
 
 /// What a user decides of a cluster.

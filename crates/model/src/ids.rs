@@ -7,7 +7,7 @@ use std::str::FromStr;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub u32);
 
@@ -42,6 +42,24 @@ id!(/// An image.
     ImageId);
 id!(/// A virtual network.
     NetworkId);
+id!(/// A place where images or running VMs' disks are kept.
+    DatastoreId);
+id!(/// A set of packet filter rules.
+    SecurityGroupId);
+id!(/// A VM template.
+    TemplateId);
+id!(/// A network template.
+    NetworkTemplateId);
+id!(/// A group of VMs with affinity rules.
+    VmGroupId);
+id!(/// A document: a typed bag of attributes that other services keep.
+    DocumentId);
+id!(/// A virtual data center: which groups may use which resources.
+    VdcId);
+id!(/// An access rule.
+    AclId);
+id!(/// A zone: one front-end of a federation.
+    ZoneId);
 id!(/// A user account.
     UserId);
 id!(/// A group of users.

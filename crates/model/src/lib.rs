@@ -15,9 +15,11 @@
 //!
 //! Start reading at [`vms::Vm`], then [`host_plan::HostPlan`].
 
+pub mod acl;
 pub mod attributes;
 pub mod changes;
 pub mod clusters;
+pub mod datastores;
 pub mod host_plan;
 pub mod hosts;
 pub mod ids;
@@ -28,18 +30,25 @@ pub mod names;
 pub mod networks;
 pub mod operations;
 pub mod permissions;
+pub mod quotas;
+pub mod schedule;
+pub mod security_groups;
+pub mod templates;
 pub mod time;
 pub mod trouble;
 pub mod units;
 pub mod users;
+pub mod vdcs;
+pub mod vm_groups;
 pub mod vms;
 pub mod world;
+pub mod zones;
 
 pub use attributes::{AttributeValue, Attributes};
 pub use changes::{Change, ChangeVerb, ObjectKind, ObjectRef};
 pub use ids::*;
 pub use invalid::Invalid;
-pub use meta::Meta;
+pub use meta::{Lock, LockLevel, Meta};
 pub use names::Name;
 pub use permissions::{Access, Permissions};
 pub use time::{Clock, Timestamp};

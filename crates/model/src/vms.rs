@@ -16,7 +16,11 @@
 use crate::clusters::PlacementPolicy;
 use crate::hosts::Accelerator;
 use crate::networks::MacAddr;
-use crate::{ClusterId, CpuShare, HostId, ImageId, Invalid, Meta, Name, NetworkId, Timestamp, Trouble, VmId};
+use crate::schedule::ScheduledAction;
+use crate::{
+    ClusterId, CpuShare, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId, Timestamp, Trouble,
+    VmGroupId, VmId,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -70,6 +74,96 @@ pub struct DiskSpec {
     pub image: Option<ImageId>,
     /// Its size as the guest sees it, MiB; never below its image's.
     pub size_mib: u64,
+    /// Whether the guest may only read it.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Whether the guest sees a CD-ROM.
+    #[serde(default)]
+    pub cdrom: bool,
+    /// Whether what the guest writes becomes the image's content when the VM ends.
+    #[serde(default)]
+    pub persistent: bool,
+    /// The snapshots kept in it, oldest first.
+    #[serde(default)]
+    pub snapshots: Vec<DiskSnapshot>,
+    /// The number of the next snapshot.
+    #[serde(default)]
+    pub next_snapshot: u32,
+    /// The snapshot its present content continues.
+    #[serde(default)]
+    pub current_snapshot: Option<u32>,
+    /// The last wish to go back to a snapshot.
+    #[serde(default)]
+    pub revert: Option<Revert>,
+    /// What else the user wants of it (bus, cache, ...), in the terms of the door it came through.
+    #[serde(default)]
+    pub attributes: Vec<(String, String)>,
+}
+
+impl DiskSpec {
+    /// A plain disk.
+    #[must_use]
+    pub fn new(id: u32, image: Option<ImageId>, size_mib: u64) -> Self {
+        Self {
+            id,
+            image,
+            size_mib,
+            read_only: false,
+            cdrom: false,
+            persistent: false,
+            snapshots: Vec::new(),
+            next_snapshot: 0,
+            current_snapshot: None,
+            revert: None,
+            attributes: Vec::new(),
+        }
+    }
+}
+
+/// A snapshot kept in a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSnapshot {
+    /// Its number within the disk, never used twice.
+    pub id: u32,
+    /// What the user calls it.
+    pub name: String,
+    /// The snapshot it continues; `None`: the disk as it began.
+    pub parent: Option<u32>,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// The disk's size then, MiB.
+    pub size_mib: u64,
+}
+
+/// A wish to go back to a snapshot. Every wish has a higher number than the one before, so that none is followed twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revert {
+    /// The snapshot's number.
+    pub snapshot: u32,
+    /// The wish's number.
+    pub seq: u64,
+}
+
+/// A snapshot of a running VM: memory, devices and disks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmSnapshot {
+    /// Its number within the VM, never used twice.
+    pub id: u32,
+    /// What the user calls it.
+    pub name: String,
+    /// When it was asked for.
+    pub at: Timestamp,
+}
+
+/// A wish that a copy of a disk becomes an image. It stands in the spec until the image has its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// The disk's number.
+    pub disk: u32,
+    /// The snapshot to copy; `None`: the present content.
+    pub snapshot: Option<u32>,
+    /// The image that is to get it.
+    pub image: ImageId,
 }
 
 /// One network card.
@@ -88,6 +182,36 @@ pub struct NicSpec {
     /// An IPv6 address the user wants.
     #[serde(default)]
     pub ip6: Option<Ipv6Addr>,
+    /// Security groups, beside those of its network; none at all: the default one.
+    #[serde(default)]
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Set when it is only a further address of this card, not a card of its own.
+    #[serde(default)]
+    pub alias_of: Option<u32>,
+    /// The address range of the network it wants its address from.
+    #[serde(default)]
+    pub range: Option<u32>,
+    /// What else the user wants of it (model, filters, ...), in the terms of the door it came through.
+    #[serde(default)]
+    pub attributes: Vec<(String, String)>,
+}
+
+impl NicSpec {
+    /// A plain card on a network.
+    #[must_use]
+    pub fn new(id: u32, network: NetworkId) -> Self {
+        Self {
+            id,
+            network,
+            mac: None,
+            ip4: None,
+            ip6: None,
+            security_groups: Vec::new(),
+            alias_of: None,
+            range: None,
+            attributes: Vec::new(),
+        }
+    }
 }
 
 /// What the guest is told about itself at boot.
@@ -117,8 +241,17 @@ fn yes() -> bool {
     true
 }
 
+/// A role of a VM group, by its name there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRef {
+    /// The group.
+    pub group: VmGroupId,
+    /// The role's name.
+    pub role: String,
+}
+
 /// Where a VM may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementRule {
     /// Only on this host.
     #[serde(default)]
@@ -129,6 +262,30 @@ pub struct PlacementRule {
     /// How to choose among hosts; `None` takes the cluster's policy.
     #[serde(default)]
     pub policy: Option<PlacementPolicy>,
+    /// What a host must be like: a requirement expression.
+    #[serde(default)]
+    pub requirements: Option<String>,
+    /// Which hosts are better: a rank expression.
+    #[serde(default)]
+    pub rank: Option<String>,
+    /// What a system datastore must be like: a requirement expression.
+    #[serde(default)]
+    pub datastore_requirements: Option<String>,
+    /// Which system datastores are better: a rank expression.
+    #[serde(default)]
+    pub datastore_rank: Option<String>,
+    /// Its role in a VM group.
+    #[serde(default)]
+    pub role: Option<RoleRef>,
+    /// Whether it waits for somebody to release it before it is placed.
+    #[serde(default)]
+    pub hold: bool,
+    /// Whether it should be placed anew when there is a better host.
+    #[serde(default)]
+    pub resched: bool,
+    /// Whether it gives up its host once it is saved or off; its disks then wait in the front-end's store.
+    #[serde(default)]
+    pub away: bool,
 }
 
 /// What the VM should do where it is.
@@ -139,6 +296,8 @@ pub enum Power {
     On,
     /// Be there with its CPUs stopped.
     Paused,
+    /// Not run, its memory kept on disk so that the next start goes on where it stopped.
+    Saved,
     /// Not run, asked by its power button; after the grace period its power is cut.
     Off,
     /// Not run, its power cut at once.
@@ -198,9 +357,46 @@ pub struct VmSpec {
     pub boot_seq: u64,
     /// What to do when it ends by itself.
     pub restart: RestartPolicy,
+    /// Snapshots of the running VM, oldest first.
+    #[serde(default)]
+    pub snapshots: Vec<VmSnapshot>,
+    /// The number of the next snapshot.
+    #[serde(default)]
+    pub next_snapshot: u32,
+    /// The last wish to go back to a snapshot.
+    #[serde(default)]
+    pub revert: Option<Revert>,
+    /// Copies of disks that are to become images.
+    #[serde(default)]
+    pub exports: Vec<Export>,
 }
 
 impl VmSpec {
+    /// A machine of this size that runs, with no disks and no cards.
+    #[must_use]
+    pub fn new(cpu: CpuShare, vcpus: u32, memory_mib: u64) -> Self {
+        Self {
+            cpu,
+            vcpus,
+            memory_mib,
+            machine: Machine::default(),
+            firmware: Firmware::default(),
+            boot: Boot::default(),
+            disks: Vec::new(),
+            nics: Vec::new(),
+            context: Context { network: true, ..Context::default() },
+            graphics: false,
+            placement: PlacementRule::default(),
+            power: Power::On,
+            boot_seq: 1,
+            restart: RestartPolicy::default(),
+            snapshots: Vec::new(),
+            next_snapshot: 0,
+            revert: None,
+            exports: Vec::new(),
+        }
+    }
+
     /// Disk space to book on the host, MiB.
     #[must_use]
     pub fn disk_mib(&self) -> u64 {
@@ -256,22 +452,6 @@ impl VmSpec {
                     "uefi",
                     "does not exist for microvm",
                     "Use machine q35 for UEFI.",
-                ));
-            }
-            (Boot::Disk, ..) if self.disks.is_empty() => {
-                return Err(Invalid::new(
-                    "disks",
-                    "[]",
-                    "leaves nothing to boot from",
-                    "Give a disk with an image, or a kernel.",
-                ));
-            }
-            (Boot::Disk, ..) if self.disks[0].image.is_none() => {
-                return Err(Invalid::new(
-                    "disks[0]",
-                    "an empty disk",
-                    "leaves nothing to boot from",
-                    "Give the first disk an image, or boot a kernel.",
                 ));
             }
             (Boot::Kernel { cmdline, .. }, ..) if cmdline.len() > 2048 || cmdline.chars().any(char::is_control) => {
@@ -414,6 +594,8 @@ pub enum Observed {
     Paused,
     /// It was asked to switch off and has not yet.
     Stopping,
+    /// Not running, its memory kept on disk.
+    Saved,
     /// Not running, as wanted or because the guest ended by itself.
     Off,
     /// Not running although wanted; it is tried again or not, as `message` says.
@@ -486,17 +668,14 @@ pub struct Vm {
     pub phase_revision: u64,
     /// Where it was placed and when, oldest first; at most the last 16.
     pub history: Vec<PlacementRecord>,
-}
-
-/// One stay on a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlacementRecord {
-    /// The host.
-    pub host: HostId,
-    /// When it was placed there.
-    pub from: Timestamp,
-    /// When it left, `None` while it is there.
-    pub until: Option<Timestamp>,
+    /// The template it was made from.
+    pub template: Option<TemplateId>,
+    /// What was last asked of it.
+    pub action: Option<LastAction>,
+    /// What should be done with it later.
+    pub schedule: Vec<ScheduledAction>,
+    /// The number of the next scheduled action.
+    pub next_scheduled: u32,
 }
 
 /// The one word people see; derived from phase, desire and status.
@@ -511,6 +690,8 @@ pub enum VmState {
     Running,
     /// Its CPUs are stopped.
     Paused,
+    /// Its memory is kept on disk.
+    Saved,
     /// It is switching off.
     Stopping,
     /// It is off.
@@ -530,6 +711,7 @@ impl fmt::Display for VmState {
             Self::Preparing => "preparing",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Saved => "saved",
             Self::Stopping => "stopping",
             Self::Off => "off",
             Self::Failed => "failed",
@@ -540,6 +722,29 @@ impl fmt::Display for VmState {
 }
 
 impl Vm {
+    /// A VM as it begins: on no host, its first generation.
+    #[must_use]
+    pub fn new(id: VmId, meta: Meta, spec: VmSpec, now: Timestamp) -> Self {
+        Self {
+            id,
+            meta,
+            spec,
+            generation: 1,
+            phase: VmPhase::Pending,
+            leases: Vec::new(),
+            status: VmStatus::default(),
+            trouble: None,
+            why: "It was created just now.".into(),
+            phase_since: now,
+            phase_revision: 0,
+            history: Vec::new(),
+            template: None,
+            action: None,
+            schedule: Vec::new(),
+            next_scheduled: 0,
+        }
+    }
+
     /// The public state; `host_lost` says whether the host it is on is out of touch.
     #[must_use]
     pub fn state(&self, host_lost: bool) -> VmState {
@@ -551,6 +756,7 @@ impl Vm {
                 Observed::Unknown | Observed::Preparing | Observed::Absent => VmState::Preparing,
                 Observed::Running => VmState::Running,
                 Observed::Paused => VmState::Paused,
+                Observed::Saved => VmState::Saved,
                 Observed::Stopping => VmState::Stopping,
                 Observed::Off => VmState::Off,
                 Observed::Failed => VmState::Failed,
@@ -559,199 +765,7 @@ impl Vm {
     }
 }
 
-/// An unchecked request for a VM. Images, networks, hosts and clusters are named by id or name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "fields mean what the fields of the same name in VmSpec mean")]
-pub struct VmDraft {
-    pub name: String,
-    pub cpu: Option<CpuShare>,
-    pub vcpus: Option<u32>,
-    pub memory_mib: Option<u64>,
-    pub machine: Machine,
-    pub firmware: Firmware,
-    pub kernel: Option<String>,
-    pub initrd: Option<String>,
-    pub cmdline: Option<String>,
-    pub disks: Vec<DiskDraft>,
-    /// `None`: one NIC on the default network. `Some(vec![])`: none.
-    pub nics: Option<Vec<NicDraft>>,
-    pub context: Context,
-    pub graphics: bool,
-    pub host: Option<String>,
-    pub cluster: Option<String>,
-    pub policy: Option<PlacementPolicy>,
-    pub power: Option<Power>,
-    pub restart: RestartPolicy,
-}
-
-/// An unchecked disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DiskDraft {
-    /// The image by id or name; `None` is an empty disk.
-    pub image: Option<String>,
-    /// Its size, MiB; by default the image's.
-    pub size_mib: Option<u64>,
-}
-
-/// An unchecked network card.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NicDraft {
-    /// The network by id or name.
-    pub network: String,
-    /// A wanted Ethernet address.
-    pub mac: Option<MacAddr>,
-    /// A wanted IPv4 address.
-    pub ip4: Option<Ipv4Addr>,
-    /// A wanted IPv6 address.
-    pub ip6: Option<Ipv6Addr>,
-}
-
-/// What a draft needs to know of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImageChoice {
-    /// Its id.
-    pub id: ImageId,
-    /// What it is for.
-    pub kind: crate::images::ImageKind,
-    /// Its size in the guest, MiB; `None` while its bytes are not there yet.
-    pub virtual_mib: Option<u64>,
-}
-
-/// Finds what a draft names. The desk implements it with the caller's rights; the error says what is not there.
-pub trait Resolve {
-    /// The caller's error.
-    type Error: From<Invalid>;
-    /// An image the caller may use.
-    fn image(&self, field: &str, name: &str) -> Result<ImageChoice, Self::Error>;
-    /// A network the caller may use.
-    fn network(&self, field: &str, name: &str) -> Result<NetworkId, Self::Error>;
-    /// A host.
-    fn host(&self, field: &str, name: &str) -> Result<HostId, Self::Error>;
-    /// A cluster.
-    fn cluster(&self, field: &str, name: &str) -> Result<ClusterId, Self::Error>;
-}
-
-impl VmDraft {
-    /// Checks the draft and resolves what it names. Defaults: 1 core, as many vCPUs as cores booked (at least 1),
-    /// 256 MiB, one NIC on the network `default`, power on.
-    ///
-    /// # Errors
-    /// The first broken rule, or what `names` says of something that is not there.
-    pub fn check<R: Resolve>(self, names: &R) -> Result<(Name, VmSpec), R::Error> {
-        use crate::images::ImageKind;
-        let name = Name::new(self.name)?;
-        let of_kind = |field: &str, text: &str, kind: ImageKind, word: &str| -> Result<ImageChoice, R::Error> {
-            let image = names.image(field, text)?;
-            if image.kind != kind {
-                return Err(Invalid::new(
-                    field,
-                    text,
-                    format!("is not an image of kind {word}"),
-                    "Choose another image.",
-                )
-                .into());
-            }
-            Ok(image)
-        };
-        let mut disks = Vec::with_capacity(self.disks.len());
-        for (at, disk) in self.disks.into_iter().enumerate() {
-            let field = format!("disks[{at}]");
-            let image = match &disk.image {
-                Some(text) => Some(of_kind(&format!("{field}.image"), text, ImageKind::Disk, "disk")?),
-                None => None,
-            };
-            let least = image.and_then(|i| i.virtual_mib);
-            let size_mib = match (disk.size_mib, least) {
-                (Some(0), _) => {
-                    return Err(Invalid::new(
-                        format!("{field}.size_mib"),
-                        0,
-                        "is no size",
-                        "Give at least 1 MiB, or leave it out to take the image's size.",
-                    )
-                    .into());
-                }
-                (Some(size), Some(least)) if size < least => {
-                    return Err(Invalid::new(
-                        format!("{field}.size_mib"),
-                        size,
-                        format!("is below the image's {least} MiB"),
-                        "Give at least the image's size, or leave it out.",
-                    )
-                    .into());
-                }
-                (Some(size), _) => size,
-                (None, Some(least)) => least,
-                (None, None) if image.is_some() => 0,
-                (None, None) => {
-                    return Err(Invalid::new(
-                        format!("{field}.size_mib"),
-                        "",
-                        "is missing for an empty disk",
-                        "Give its size.",
-                    )
-                    .into());
-                }
-            };
-            let id = u32::try_from(at).unwrap_or(u32::MAX);
-            disks.push(DiskSpec { id, image: image.map(|i| i.id), size_mib });
-        }
-        let nic_drafts =
-            self.nics.unwrap_or_else(|| vec![NicDraft { network: "default".into(), ..NicDraft::default() }]);
-        let mut nics = Vec::with_capacity(nic_drafts.len());
-        for (at, nic) in nic_drafts.into_iter().enumerate() {
-            let network = names.network(&format!("nics[{at}].network"), &nic.network)?;
-            let id = u32::try_from(at).unwrap_or(u32::MAX);
-            nics.push(NicSpec { id, network, mac: nic.mac, ip4: nic.ip4, ip6: nic.ip6 });
-        }
-        let boot = match (self.kernel, self.initrd, self.cmdline) {
-            (Some(kernel), initrd, cmdline) => Boot::Kernel {
-                kernel: of_kind("kernel", &kernel, ImageKind::Kernel, "kernel")?.id,
-                initrd: match initrd {
-                    Some(initrd) => Some(of_kind("initrd", &initrd, ImageKind::Initrd, "initrd")?.id),
-                    None => None,
-                },
-                cmdline: cmdline.unwrap_or_else(|| "console=ttyS0 quiet".into()),
-            },
-            (None, Some(initrd), _) => {
-                return Err(
-                    Invalid::new("initrd", initrd, "is given without a kernel", "Give the kernel as well.").into()
-                );
-            }
-            (None, None, Some(cmdline)) => {
-                return Err(
-                    Invalid::new("cmdline", cmdline, "is given without a kernel", "Give the kernel as well.").into()
-                );
-            }
-            (None, None, None) => Boot::Disk,
-        };
-        let cpu = self.cpu.unwrap_or(CpuShare::cores(1));
-        let spec = VmSpec {
-            cpu,
-            vcpus: self.vcpus.unwrap_or_else(|| cpu.0.div_ceil(100).max(1)),
-            memory_mib: self.memory_mib.unwrap_or(256),
-            machine: self.machine,
-            firmware: self.firmware,
-            boot,
-            disks,
-            nics,
-            context: self.context,
-            graphics: self.graphics,
-            placement: PlacementRule {
-                host: self.host.map(|h| names.host("host", &h)).transpose()?,
-                cluster: self.cluster.map(|c| names.cluster("cluster", &c)).transpose()?,
-                policy: self.policy,
-            },
-            power: self.power.unwrap_or(Power::On),
-            boot_seq: 1,
-            restart: self.restart,
-        };
-        // A disk whose image has not arrived yet gets its size when the VM is placed.
-        let mut sized = spec.clone();
-        for disk in &mut sized.disks {
-            disk.size_mib = disk.size_mib.max(1);
-        }
-        sized.check()?;
-        Ok((name, spec))
-    }
-}
+mod draft;
+mod history;
+pub use draft::{DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
+pub use history::{EndedVm, LastAction, PlacementRecord, VmVerb};

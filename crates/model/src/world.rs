@@ -3,11 +3,14 @@
 //! The store's snapshots implement it; so do the small worlds of tests. Decisions read nothing else.
 
 use crate::clusters::Cluster;
+use crate::datastores::Datastore;
 use crate::hosts::Host;
 use crate::images::Image;
 use crate::networks::{MacAddr, Network};
+use crate::security_groups::SecurityGroup;
+use crate::vm_groups::VmGroup;
 use crate::vms::Vm;
-use crate::{ClusterId, CpuShare, HostId, ImageId, NetworkId, VmId};
+use crate::{ClusterId, CpuShare, DatastoreId, HostId, ImageId, NetworkId, SecurityGroupId, VmGroupId, VmId};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
@@ -41,6 +44,26 @@ pub trait World {
     fn network(&self, id: NetworkId) -> Option<&Network>;
     /// One cluster.
     fn cluster(&self, id: ClusterId) -> Option<&Cluster>;
+    /// One VM group.
+    fn vm_group(&self, _id: VmGroupId) -> Option<&VmGroup> {
+        None
+    }
+    /// The VMs that have a role in a VM group, by id.
+    fn vms_in_group(&self, _group: VmGroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(std::iter::empty())
+    }
+    /// One security group.
+    fn security_group(&self, _id: SecurityGroupId) -> Option<&SecurityGroup> {
+        None
+    }
+    /// One datastore.
+    fn datastore(&self, _id: DatastoreId) -> Option<&Datastore> {
+        None
+    }
+    /// All datastores by id.
+    fn datastores(&self) -> Box<dyn Iterator<Item = &Datastore> + '_> {
+        Box::new(std::iter::empty())
+    }
     /// All VMs by id.
     fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_>;
     /// All hosts by id.

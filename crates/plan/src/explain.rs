@@ -70,6 +70,7 @@ fn desire(vm: &Vm, world: &dyn World) -> String {
     let power = match vm.spec.power {
         Power::On => "It is to run",
         Power::Paused => "It is to be paused",
+        Power::Saved => "Its memory is to be saved",
         Power::Off => "It is to be off",
         Power::OffHard => "It is to be off, its power cut",
     };
@@ -102,6 +103,7 @@ fn host_says(vm: &Vm) -> String {
         Observed::Preparing => "It is being made ready",
         Observed::Running => "It runs",
         Observed::Paused => "It is paused",
+        Observed::Saved => "Its memory is saved",
         Observed::Stopping => "It is switching off",
         Observed::Off => "It is off",
         Observed::Failed => "It should run and does not",

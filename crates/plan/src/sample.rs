@@ -4,10 +4,7 @@ use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
 use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
 use holm_model::networks::{MacAddr, Network, NetworkDraft, NetworkSpec};
-use holm_model::vms::{
-    Boot, Context, DiskSpec, Firmware, Machine, NicSpec, PlacementRule, Power, RestartPolicy, Vm, VmPhase, VmSpec,
-    VmStatus,
-};
+use holm_model::vms::{DiskSpec, NicSpec, Vm, VmSpec};
 use holm_model::{
     Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions, Timestamp,
     UserId, VmId, World,
@@ -29,14 +26,13 @@ pub(crate) struct Sample {
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 pub(crate) fn meta(name: &str) -> Meta {
-    Meta {
-        name: Name::new(name).expect("test names are valid"),
-        owner: UserId(0),
-        group: GroupId(0),
-        permissions: Permissions::default(),
-        attributes: Attributes::default(),
-        created_at: NOW,
-    }
+    Meta::new(
+        Name::new(name).expect("test names are valid"),
+        (UserId(0), GroupId(0)),
+        Permissions::default(),
+        Attributes::default(),
+        NOW,
+    )
 }
 
 impl Sample {
@@ -129,39 +125,16 @@ pub(crate) fn network(id: u32, subnet4: &str, subnet6: Option<&str>) -> Network 
 
 /// A VM `vm-ID` of 1 core, 1000 MiB of memory, one disk on image 0 whose size is not known yet, one card on network 0.
 pub(crate) fn vm(id: u32) -> Vm {
-    Vm {
-        id: VmId(id),
-        meta: meta(&format!("vm-{id}")),
-        spec: VmSpec {
-            cpu: CpuShare::cores(1),
-            vcpus: 1,
-            memory_mib: 1000,
-            machine: Machine::Q35,
-            firmware: Firmware::Bios,
-            boot: Boot::Disk,
-            disks: vec![DiskSpec { id: 0, image: Some(ImageId(0)), size_mib: 0 }],
-            nics: vec![nic(0)],
-            context: Context { network: true, ..Context::default() },
-            graphics: false,
-            placement: PlacementRule::default(),
-            power: Power::On,
-            boot_seq: 1,
-            restart: RestartPolicy::OnFailure,
-        },
-        generation: 1,
-        phase: VmPhase::Pending,
-        leases: Vec::new(),
-        status: VmStatus::default(),
-        trouble: None,
-        why: String::new(),
-        phase_since: NOW,
-        phase_revision: 0,
-        history: Vec::new(),
-    }
+    let spec = VmSpec {
+        disks: vec![DiskSpec::new(0, Some(ImageId(0)), 0)],
+        nics: vec![nic(0)],
+        ..VmSpec::new(CpuShare::cores(1), 1, 1000)
+    };
+    Vm { why: String::new(), ..Vm::new(VmId(id), meta(&format!("vm-{id}")), spec, NOW) }
 }
 
 pub(crate) fn nic(id: u32) -> NicSpec {
-    NicSpec { id, network: NetworkId(0), mac: None, ip4: None, ip6: None }
+    NicSpec::new(id, NetworkId(0))
 }
 
 impl World for Sample {

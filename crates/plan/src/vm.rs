@@ -29,7 +29,7 @@ use crate::placement::{self, Board, Refusal};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::images::ImagePhase;
 use holm_model::vms::{NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus};
-use holm_model::{HostId, Timestamp, Trouble, TroubleClass, VmId, World};
+use holm_model::{ClusterId, HostId, Timestamp, Trouble, TroubleClass, VmId, World};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -40,6 +40,10 @@ pub enum Step {
     Place {
         /// Where it goes.
         host: HostId,
+        /// The host's name, for the VM's history.
+        host_name: String,
+        /// The host's cluster, for the VM's history.
+        cluster: ClusterId,
         /// The addresses of its network cards.
         leases: Vec<NicLease>,
         /// Disks that grow to their image's size before anything is booked: number and MiB.
@@ -122,6 +126,12 @@ fn gone_from(vm: &Vm, host: HostId, world: &dyn World) -> Result<String, String>
 }
 
 fn pending(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
+    if vm.spec.placement.hold {
+        return Verdict::wait("It is held: it waits for somebody to release it.".to_owned());
+    }
+    if vm.spec.placement.away {
+        return Verdict::wait("It gave up its host when it was stopped; resume it to have it placed again.".to_owned());
+    }
     if let Some(verdict) = images(vm, world, now) {
         return verdict;
     }
@@ -151,7 +161,17 @@ fn pending(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict
             (disk.size_mib < least).then_some((disk.id, least))
         })
         .collect();
-    Verdict::Do(Step::Place { host: placement.host, leases, disk_sizes, why: placement.why })
+    let Some(host) = world.host(placement.host) else {
+        return Verdict::wait(format!("Host {} has just been deleted.", placement.host));
+    };
+    Verdict::Do(Step::Place {
+        host: host.id,
+        host_name: host.meta.name.to_string(),
+        cluster: host.cluster,
+        leases,
+        disk_sizes,
+        why: placement.why,
+    })
 }
 
 /// What an image that is not ready means; `None` when all are.
@@ -282,6 +302,15 @@ fn compare(vm: &Vm) -> Match {
         (Power::On, Observed::Paused) => Match::Under("is about to let its processors run"),
         (Power::Paused, Observed::Running) => Match::Under("is about to pause it"),
         (Power::On | Power::Paused, Observed::Stopping) => Match::Under("is switching it off before it starts it anew"),
+        (Power::On | Power::Paused, Observed::Saved) => Match::Under("is about to go on from its saved memory"),
+        (Power::Saved, Observed::Saved) if known => Match::Same("Its memory is saved", later),
+        (Power::Saved, Observed::Off | Observed::Failed) if known => {
+            Match::Same("It is off: there was no memory to save", "")
+        }
+        (Power::Saved, Observed::Running | Observed::Paused | Observed::Stopping) => {
+            Match::Under("is saving its memory")
+        }
+        (Power::Off | Power::OffHard, Observed::Saved) => Match::Under("is dropping its saved memory"),
         (Power::Off | Power::OffHard, Observed::Off | Observed::Failed) if known => Match::Same("It is off", ""),
         (Power::Off, Observed::Running | Observed::Paused) => Match::Under("is about to press its power button"),
         (Power::Off, Observed::Stopping) => Match::Under("has pressed its power button and waits for the guest"),
@@ -290,7 +319,7 @@ fn compare(vm: &Vm) -> Match {
         }
         (_, Observed::Preparing) => Match::Under("is making its images, disks and network cards ready"),
         (_, Observed::Unknown | Observed::Absent) => Match::Under("has been told and has not answered yet"),
-        (_, Observed::Running | Observed::Paused | Observed::Off | Observed::Failed) => {
+        (_, Observed::Running | Observed::Paused | Observed::Saved | Observed::Off | Observed::Failed) => {
             Match::Under("is carrying the latest change out")
         }
     }
@@ -311,7 +340,7 @@ fn stuck(vm: &Vm, now: Timestamp, why: String, class: TroubleClass) -> Verdict<S
 /// ([`World::revision`]). [`Step::Forget`] is the row's deletion and changes nothing here.
 pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
     match step {
-        Step::Place { host, leases, disk_sizes, why } => {
+        Step::Place { host, host_name, cluster, leases, disk_sizes, why } => {
             for (id, size_mib) in disk_sizes {
                 for disk in vm.spec.disks.iter_mut().filter(|disk| disk.id == *id) {
                     disk.size_mib = disk.size_mib.max(*size_mib);
@@ -319,7 +348,13 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
             }
             vm.leases.clone_from(leases);
             vm.status = VmStatus::default();
-            vm.history.push(PlacementRecord { host: *host, from: now, until: None });
+            let seq = vm.history.last().map_or(0, |stay| stay.seq.saturating_add(1));
+            vm.history.push(PlacementRecord {
+                seq,
+                host_name: host_name.clone(),
+                cluster: *cluster,
+                ..PlacementRecord::begin(*host, now)
+            });
             let surplus = vm.history.len().saturating_sub(HISTORY);
             vm.history.drain(..surplus);
             enter(vm, VmPhase::On(*host), revision, now);

@@ -12,14 +12,7 @@ use holm_model::{
 use holm_store::Tx;
 
 fn meta(name: &str, now: Timestamp) -> Result<Meta, Invalid> {
-    Ok(Meta {
-        name: Name::new(name)?,
-        owner: ADMIN_USER,
-        group: ADMIN_GROUP,
-        permissions: Permissions::default(),
-        attributes: Attributes::default(),
-        created_at: now,
-    })
+    Ok(Meta::new(Name::new(name)?, (ADMIN_USER, ADMIN_GROUP), Permissions::default(), Attributes::default(), now))
 }
 
 fn image(id: u32, kind: ImageKind, now: Timestamp) -> Result<Image, Invalid> {
@@ -42,19 +35,16 @@ fn image(id: u32, kind: ImageKind, now: Timestamp) -> Result<Image, Invalid> {
 
 /// Writes everything. The pool of the network `small` is so small that it may run out.
 pub(crate) fn write(tx: &mut Tx, hosts: u32, policy: PlacementPolicy, now: Timestamp) -> Result<(), Invalid> {
-    let group = |id: GroupId, name: &str| -> Result<Group, Invalid> {
-        Ok(Group { id, name: Name::new(name)?, created_at: now })
-    };
+    let group = |id: GroupId, name: &str| -> Result<Group, Invalid> { Ok(Group::new(id, Name::new(name)?, now)) };
     tx.put(group(ADMIN_GROUP, "admins")?);
     tx.put(group(USERS_GROUP, "users")?);
-    tx.put(User {
-        id: ADMIN_USER,
-        name: Name::new("admin")?,
-        groups: vec![ADMIN_GROUP, USERS_GROUP],
-        password_hash: Secret("nobody logs in here".into()),
-        enabled: true,
-        created_at: now,
-    });
+    tx.put(User::new(
+        ADMIN_USER,
+        Name::new("admin")?,
+        vec![ADMIN_GROUP, USERS_GROUP],
+        Secret("nobody logs in here".into()),
+        now,
+    ));
     tx.put(Cluster { id: ClusterId(0), meta: meta("default", now)?, spec: ClusterSpec { policy } });
     for (id, subnet) in [(0, "10.77.0.0/16"), (1, "10.5.0.0/28")] {
         let draft = NetworkDraft {

@@ -9,19 +9,30 @@
 //! hold one cloud per document version and must load forever.
 
 use crate::error::JournalError;
+use holm_model::acl::{Acl, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::{Cluster, ClusterSpec};
+use holm_model::datastores::{Datastore, DatastoreKind};
 use holm_model::hosts::{Host, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImagePhase, ImageSpec};
 use holm_model::networks::{Network, NetworkSpec};
 use holm_model::operations::{Operation, OperationVerb};
-use holm_model::users::{Group, JoinToken, Secret, Token, User};
-use holm_model::vms::{NicLease, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
+use holm_model::quotas::Quotas;
+use holm_model::schedule::ScheduledAction;
+use holm_model::security_groups::{Rule, SecurityGroup};
+use holm_model::templates::{Document, NetworkTemplate, Template};
+use holm_model::users::{Group, JoinToken, Proof, Secret, Token, User};
+use holm_model::vdcs::{Vdc, VdcMember};
+use holm_model::vm_groups::{Role, VmGroup};
+use holm_model::vms::{EndedVm, LastAction, NicLease, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
+use holm_model::zones::Zone;
 use holm_model::{
-    ClusterId, GroupId, HostId, ImageId, JoinTokenId, Meta, Name, NetworkId, ObjectRef, OperationId, Timestamp,
-    TokenId, Trouble, UserId, VmId,
+    AclId, Attributes, ClusterId, DatastoreId, DocumentId, GroupId, HostId, ImageId, JoinTokenId, Meta, Name,
+    NetworkId, NetworkTemplateId, ObjectRef, OperationId, SecurityGroupId, TemplateId, Timestamp, TokenId, Trouble,
+    UserId, VdcId, VmGroupId, VmId, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Turns a document of one version into one of the next; the error says what does not fit.
 pub type Step = fn(Value) -> Result<Value, String>;
@@ -54,6 +65,29 @@ mod secret {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret)
+    }
+}
+
+fn no_secret() -> Secret {
+    Secret(String::new())
+}
+
+/// A VM inside another document, in the form of its own.
+mod nested_vm {
+    use super::VmDoc;
+    use holm_model::vms::Vm;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::value::RawValue;
+
+    pub fn serialize<S: Serializer>(vm: &Vm, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = VmDoc::write(vm).map_err(serde::ser::Error::custom)?;
+        let raw = RawValue::from_string(text).map_err(serde::ser::Error::custom)?;
+        (VmDoc::VERSION, raw).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vm, D::Error> {
+        let (version, raw) = <(u32, Box<RawValue>)>::deserialize(deserializer)?;
+        VmDoc::read(0, version, raw.get()).map_err(serde::de::Error::custom)
     }
 }
 
@@ -125,6 +159,121 @@ document! {
         phase_since: Timestamp,
         phase_revision: u64,
         history: Vec<PlacementRecord>,
+        #[serde(default)]
+        template: Option<TemplateId>,
+        #[serde(default)]
+        action: Option<LastAction>,
+        #[serde(default)]
+        schedule: Vec<ScheduledAction>,
+        #[serde(default)]
+        next_scheduled: u32,
+    }
+}
+
+document! {
+    /// A VM that is over, as it is written down.
+    EndedVmDoc of EndedVm, steps &[], {
+        id: VmId,
+        #[serde(with = "nested_vm")]
+        vm: Vm,
+        ended_at: Timestamp,
+    }
+}
+
+document! {
+    /// A datastore as it is written down.
+    DatastoreDoc of Datastore, steps &[], {
+        id: DatastoreId,
+        meta: Meta,
+        kind: DatastoreKind,
+        enabled: bool,
+        clusters: Vec<ClusterId>,
+        limit_mib: Option<u64>,
+    }
+}
+
+document! {
+    /// A security group as it is written down.
+    SecurityGroupDoc of SecurityGroup, steps &[], {
+        id: SecurityGroupId,
+        meta: Meta,
+        rules: Vec<Rule>,
+    }
+}
+
+document! {
+    /// A VM template as it is written down.
+    TemplateDoc of Template, steps &[], {
+        id: TemplateId,
+        meta: Meta,
+    }
+}
+
+document! {
+    /// A network template as it is written down.
+    NetworkTemplateDoc of NetworkTemplate, steps &[], {
+        id: NetworkTemplateId,
+        meta: Meta,
+    }
+}
+
+document! {
+    /// A VM group as it is written down.
+    VmGroupDoc of VmGroup, steps &[], {
+        id: VmGroupId,
+        meta: Meta,
+        roles: Vec<Role>,
+        next_role: u32,
+        affined: Vec<Vec<String>>,
+        anti_affined: Vec<Vec<String>>,
+    }
+}
+
+document! {
+    /// A document as it is written down.
+    DocumentDoc of Document, steps &[], {
+        id: DocumentId,
+        meta: Meta,
+        kind: i32,
+    }
+}
+
+document! {
+    /// A VDC as it is written down.
+    VdcDoc of Vdc, steps &[], {
+        id: VdcId,
+        name: Name,
+        attributes: Attributes,
+        groups: BTreeSet<GroupId>,
+        clusters: BTreeSet<VdcMember>,
+        hosts: BTreeSet<VdcMember>,
+        datastores: BTreeSet<VdcMember>,
+        networks: BTreeSet<VdcMember>,
+    }
+}
+
+document! {
+    /// An access rule as it is written down.
+    AclDoc of Acl, steps &[], {
+        id: AclId,
+        subject: AclSubject,
+        kinds: AclKinds,
+        scope: AclScope,
+        rights: Rights,
+        zone: Option<ZoneId>,
+        vdc: Option<VdcId>,
+    }
+}
+
+document! {
+    /// A zone as it is written down.
+    ZoneDoc of Zone, steps &[], {
+        id: ZoneId,
+        name: Name,
+        attributes: Attributes,
+        enabled: bool,
+        default_user_quotas: Quotas,
+        default_group_quotas: Quotas,
     }
 }
 
@@ -185,6 +334,16 @@ document! {
         password_hash: Secret,
         enabled: bool,
         created_at: Timestamp,
+        #[serde(default)]
+        proof: Proof,
+        #[serde(default = "no_secret", with = "secret")]
+        service_key: Secret,
+        #[serde(default = "no_secret", with = "secret")]
+        second_factor: Secret,
+        #[serde(default)]
+        attributes: Attributes,
+        #[serde(default)]
+        quotas: Quotas,
     }
 }
 
@@ -194,6 +353,14 @@ document! {
         id: GroupId,
         name: Name,
         created_at: Timestamp,
+        #[serde(default)]
+        admins: Vec<UserId>,
+        #[serde(default)]
+        attributes: Attributes,
+        #[serde(default)]
+        quotas: Quotas,
+        #[serde(default)]
+        vlan_rules: Attributes,
     }
 }
 
@@ -202,6 +369,8 @@ document! {
     TokenDoc of Token, steps &[], {
         id: TokenId,
         user: UserId,
+        #[serde(default)]
+        group: Option<GroupId>,
         label: String,
         sha256: String,
         created_at: Timestamp,

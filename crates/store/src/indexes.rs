@@ -2,15 +2,23 @@
 //! is taken out and put in whenever the object changes.
 
 use crate::table::Texts;
+use holm_model::acl::Acl;
 use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
 use holm_model::hosts::Host;
 use holm_model::images::Image;
 use holm_model::networks::{MacAddr, Network};
 use holm_model::operations::Operation;
+use holm_model::security_groups::SecurityGroup;
+use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
-use holm_model::vms::{Boot, DiskSpec, NicLease, NicSpec, Vm};
+use holm_model::vdcs::Vdc;
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::{Boot, DiskSpec, EndedVm, NicLease, NicSpec, Vm};
+use holm_model::zones::Zone;
 use holm_model::{
-    Booked, ClusterId, CpuShare, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId, TokenId, UserId, VmId,
+    Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId, TokenId,
+    UserId, VmGroupId, VmId,
 };
 use imbl::{OrdMap, OrdSet};
 use std::collections::BTreeSet;
@@ -38,6 +46,10 @@ pub struct Indexes {
     pub(crate) on_network: OrdSet<(NetworkId, VmId)>,
     /// VMs of a user.
     pub(crate) vms_owned: OrdSet<(UserId, VmId)>,
+    /// VMs of a group.
+    pub(crate) vms_of_group: OrdSet<(GroupId, VmId)>,
+    /// VMs with a role in a VM group.
+    pub(crate) in_vm_group: OrdSet<(VmGroupId, VmId)>,
     /// Hosts of a cluster.
     pub(crate) in_cluster: OrdSet<(ClusterId, HostId)>,
     /// Hosts by their client certificate.
@@ -139,6 +151,14 @@ impl Indexes {
         if owned(old) != owned(new) {
             replace(&mut self.vms_owned, one(owned(old)), one(owned(new)));
         }
+        let grouped = |vm: Option<&Vm>| vm.map(|v| (v.meta.group, v.id));
+        if grouped(old) != grouped(new) {
+            replace(&mut self.vms_of_group, one(grouped(old)), one(grouped(new)));
+        }
+        let role = |vm: Option<&Vm>| vm.and_then(|v| Some((v.spec.placement.role.as_ref()?.group, v.id)));
+        if role(old) != role(new) {
+            replace(&mut self.in_vm_group, one(role(old)), one(role(new)));
+        }
     }
 
     fn book(&mut self, host: HostId, part: Booked, more: bool) {
@@ -201,6 +221,16 @@ impl Indexes {
     }
 
     // These nouns are looked up by id and name only.
+    pub(crate) fn datastore(&mut self, _: Option<&Datastore>, _: Option<&Datastore>) {}
+    pub(crate) fn security_group(&mut self, _: Option<&SecurityGroup>, _: Option<&SecurityGroup>) {}
+    pub(crate) fn template(&mut self, _: Option<&Template>, _: Option<&Template>) {}
+    pub(crate) fn network_template(&mut self, _: Option<&NetworkTemplate>, _: Option<&NetworkTemplate>) {}
+    pub(crate) fn vm_group(&mut self, _: Option<&VmGroup>, _: Option<&VmGroup>) {}
+    pub(crate) fn document(&mut self, _: Option<&Document>, _: Option<&Document>) {}
+    pub(crate) fn vdc(&mut self, _: Option<&Vdc>, _: Option<&Vdc>) {}
+    pub(crate) fn acl(&mut self, _: Option<&Acl>, _: Option<&Acl>) {}
+    pub(crate) fn zone(&mut self, _: Option<&Zone>, _: Option<&Zone>) {}
+    pub(crate) fn ended_vm(&mut self, _: Option<&EndedVm>, _: Option<&EndedVm>) {}
     pub(crate) fn cluster(&mut self, _: Option<&Cluster>, _: Option<&Cluster>) {}
     pub(crate) fn group(&mut self, _: Option<&Group>, _: Option<&Group>) {}
     pub(crate) fn user(&mut self, _: Option<&User>, _: Option<&User>) {}

@@ -5,16 +5,23 @@ use crate::error::JournalError;
 use crate::indexes::Indexes;
 use crate::state::State;
 use crate::table::Table;
+use holm_model::acl::Acl;
 use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
 use holm_model::hosts::Host;
 use holm_model::images::Image;
 use holm_model::networks::Network;
 use holm_model::operations::Operation;
+use holm_model::security_groups::SecurityGroup;
+use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
-use holm_model::vms::Vm;
+use holm_model::vdcs::Vdc;
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::{EndedVm, Vm};
+use holm_model::zones::Zone;
 use holm_model::{
-    ClusterId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectKind, ObjectRef, OperationId, TokenId, UserId,
-    VmId,
+    AclId, ClusterId, DatastoreId, DocumentId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, NetworkTemplateId,
+    ObjectKind, ObjectRef, OperationId, SecurityGroupId, TemplateId, TokenId, UserId, VdcId, VmGroupId, VmId, ZoneId,
 };
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
@@ -155,6 +162,16 @@ nouns! {
     JoinToken, JoinTokenId, join_tokens, join_token, JoinTokenDoc, |_| None;
     Network, NetworkId, networks, network, NetworkDoc, |n| Some(n.meta.name.as_str());
     Image, ImageId, images, image, ImageDoc, |i| Some(i.meta.name.as_str());
+    Datastore, DatastoreId, datastores, datastore, DatastoreDoc, |d| Some(d.meta.name.as_str());
+    SecurityGroup, SecurityGroupId, security_groups, security_group, SecurityGroupDoc, |g| Some(g.meta.name.as_str());
+    Template, TemplateId, templates, template, TemplateDoc, |t| Some(t.meta.name.as_str());
+    NetworkTemplate, NetworkTemplateId, network_templates, network_template, NetworkTemplateDoc, |t| Some(t.meta.name.as_str());
+    VmGroup, VmGroupId, vm_groups, vm_group, VmGroupDoc, |g| Some(g.meta.name.as_str());
+    Document, DocumentId, documents, document, DocumentDoc, |d| Some(d.meta.name.as_str());
+    Vdc, VdcId, vdcs, vdc, VdcDoc, |v| Some(v.name.as_str());
+    Acl, AclId, acls, acl, AclDoc, |_| None;
+    Zone, ZoneId, zones, zone, ZoneDoc, |z| Some(z.name.as_str());
+    EndedVm, VmId, ended_vms, ended_vm, EndedVmDoc, |_| None;
     Host, HostId, hosts, host, HostDoc, |h| Some(h.meta.name.as_str());
     Vm, VmId, vms, vm, VmDoc, |v| Some(v.meta.name.as_str());
     Operation, OperationId, operations, operation, OperationDoc, |_| None;

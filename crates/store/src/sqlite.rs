@@ -33,6 +33,17 @@ const SCHEMA: &[&str] = &["
     CREATE TABLE host (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
     CREATE TABLE vm (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
     CREATE TABLE operation (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+", "
+    CREATE TABLE datastore (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE security_group (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE vm_template (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE network_template (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE vm_group (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE document (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE vdc (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE acl (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE zone (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+    CREATE TABLE ended_vm (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
 "];
 
 /// The statements of one noun's table. Spelled out, because prepared statements are found again by their text.
@@ -70,6 +81,16 @@ fn statements(kind: ObjectKind) -> Statements {
         ObjectKind::Host => statements!("host"),
         ObjectKind::Vm => statements!("vm"),
         ObjectKind::Operation => statements!("operation"),
+        ObjectKind::Datastore => statements!("datastore"),
+        ObjectKind::SecurityGroup => statements!("security_group"),
+        ObjectKind::Template => statements!("vm_template"),
+        ObjectKind::NetworkTemplate => statements!("network_template"),
+        ObjectKind::VmGroup => statements!("vm_group"),
+        ObjectKind::Document => statements!("document"),
+        ObjectKind::Vdc => statements!("vdc"),
+        ObjectKind::Acl => statements!("acl"),
+        ObjectKind::Zone => statements!("zone"),
+        ObjectKind::EndedVm => statements!("ended_vm"),
     }
 }
 

@@ -3,14 +3,24 @@
 use crate::indexes::Indexes;
 use crate::nouns::Noun;
 use crate::table::{Row, Table};
+use holm_model::acl::Acl;
 use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
 use holm_model::hosts::Host;
 use holm_model::images::Image;
 use holm_model::networks::{MacAddr, Network};
 use holm_model::operations::Operation;
+use holm_model::security_groups::SecurityGroup;
+use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
-use holm_model::vms::Vm;
-use holm_model::{Booked, ClusterId, HostId, ImageId, NetworkId, ObjectRef, OperationId, TokenId, UserId, VmId, World};
+use holm_model::vdcs::Vdc;
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::{EndedVm, Vm};
+use holm_model::zones::Zone;
+use holm_model::{
+    Booked, ClusterId, DatastoreId, GroupId, HostId, ImageId, NetworkId, ObjectRef, OperationId, SecurityGroupId,
+    TokenId, UserId, VmGroupId, VmId, World,
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -28,6 +38,16 @@ pub struct State {
     pub(crate) join_tokens: Table<JoinToken>,
     pub(crate) networks: Table<Network>,
     pub(crate) images: Table<Image>,
+    pub(crate) datastores: Table<Datastore>,
+    pub(crate) security_groups: Table<SecurityGroup>,
+    pub(crate) templates: Table<Template>,
+    pub(crate) network_templates: Table<NetworkTemplate>,
+    pub(crate) vm_groups: Table<VmGroup>,
+    pub(crate) documents: Table<Document>,
+    pub(crate) vdcs: Table<Vdc>,
+    pub(crate) acls: Table<Acl>,
+    pub(crate) zones: Table<Zone>,
+    pub(crate) ended_vms: Table<EndedVm>,
     pub(crate) hosts: Table<Host>,
     pub(crate) vms: Table<Vm>,
     pub(crate) operations: Table<Operation>,
@@ -46,6 +66,16 @@ impl State {
             join_tokens: Table::default(),
             networks: Table::default(),
             images: Table::default(),
+            datastores: Table::default(),
+            security_groups: Table::default(),
+            templates: Table::default(),
+            network_templates: Table::default(),
+            vm_groups: Table::default(),
+            documents: Table::default(),
+            vdcs: Table::default(),
+            acls: Table::default(),
+            zones: Table::default(),
+            ended_vms: Table::default(),
             hosts: Table::default(),
             vms: Table::default(),
             operations: Table::default(),
@@ -88,6 +118,13 @@ impl State {
         T::table(self).rows.range((Bound::Unbounded, to)).map(|(_, row)| row)
     }
 
+    /// The revision of the last change of any object of a noun, deletions included; 0: none since the store was opened
+    /// and none is there.
+    #[must_use]
+    pub fn changed_at<T: Noun>(&self) -> u64 {
+        T::table(self).changed
+    }
+
     /// How many objects of a noun there are.
     #[must_use]
     pub fn count<T: Noun>(&self) -> usize {
@@ -123,6 +160,16 @@ impl State {
     /// VMs that belong to a user, by id.
     pub fn vms_owned_by(&self, user: UserId) -> impl DoubleEndedIterator<Item = VmId> + '_ {
         self.indexes.vms_owned.range((user, VmId(0))..=(user, VmId(u32::MAX))).map(|(_, vm)| *vm)
+    }
+
+    /// VMs that belong to a group, by id.
+    pub fn vms_of_group(&self, group: GroupId) -> impl DoubleEndedIterator<Item = VmId> + '_ {
+        self.indexes.vms_of_group.range((group, VmId(0))..=(group, VmId(u32::MAX))).map(|(_, vm)| *vm)
+    }
+
+    /// VMs with a role in a VM group, by id.
+    pub fn vms_in_vm_group(&self, group: VmGroupId) -> impl DoubleEndedIterator<Item = VmId> + '_ {
+        self.indexes.in_vm_group.range((group, VmId(0))..=(group, VmId(u32::MAX))).map(|(_, vm)| *vm)
     }
 
     /// Hosts of a cluster, by id.
@@ -176,6 +223,7 @@ impl State {
         let table = T::table_mut(self);
         table.names.replace(id, old.and_then(T::name), value.name());
         table.next = table.next.max(T::raw(id).saturating_add(1));
+        table.changed = table.changed.max(revision);
         table.rows.insert(id, Arc::new(Row { revision, value }));
     }
 
@@ -183,7 +231,10 @@ impl State {
     pub(crate) fn remove<T: Noun>(&mut self, id: T::Id) -> bool {
         let Some(old) = T::table_mut(self).rows.remove(&id) else { return false };
         T::reindex(&mut self.indexes, Some(&old.value), None);
-        T::table_mut(self).names.replace(id, old.value.name(), None);
+        let changed = self.revision + 1;
+        let table = T::table_mut(self);
+        table.names.replace(id, old.value.name(), None);
+        table.changed = changed;
         true
     }
 }
@@ -209,6 +260,21 @@ impl World for State {
     }
     fn cluster(&self, id: ClusterId) -> Option<&Cluster> {
         self.get::<Cluster>(id).map(|row| &row.value)
+    }
+    fn vm_group(&self, id: VmGroupId) -> Option<&VmGroup> {
+        self.get::<VmGroup>(id).map(|row| &row.value)
+    }
+    fn vms_in_group(&self, group: VmGroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(self.vms_in_vm_group(group).filter_map(|id| self.vm(id)))
+    }
+    fn security_group(&self, id: SecurityGroupId) -> Option<&SecurityGroup> {
+        self.get::<SecurityGroup>(id).map(|row| &row.value)
+    }
+    fn datastore(&self, id: DatastoreId) -> Option<&Datastore> {
+        self.get::<Datastore>(id).map(|row| &row.value)
+    }
+    fn datastores(&self) -> Box<dyn Iterator<Item = &Datastore> + '_> {
+        Box::new(self.list::<Datastore>().map(|row| &row.value))
     }
     fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_> {
         Box::new(self.list::<Vm>().map(|row| &row.value))

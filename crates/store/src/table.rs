@@ -58,10 +58,12 @@ pub struct Table<T: Noun> {
     pub(crate) names: Texts<T::Id>,
     /// Every lower id has been given out.
     pub(crate) next: u32,
+    /// The revision of the last change of any row.
+    pub(crate) changed: u64,
 }
 
 impl<T: Noun> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: OrdMap::new(), names: Texts::default(), next: 0 }
+        Self { rows: OrdMap::new(), names: Texts::default(), next: 0, changed: 0 }
     }
 }

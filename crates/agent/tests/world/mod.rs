@@ -242,7 +242,7 @@ pub fn settled(shown: &holm_agent::Shown, plan: &HostPlan) -> bool {
                 let as_wanted = match vm.power {
                     Power::On => s.observed == Observed::Running && s.boot_seq == vm.boot_seq,
                     Power::Paused => s.observed == Observed::Paused,
-                    Power::Off | Power::OffHard => s.observed == Observed::Off,
+                    Power::Off | Power::OffHard | Power::Saved => s.observed == Observed::Off,
                 };
                 as_wanted && s.generation == vm.generation
             })

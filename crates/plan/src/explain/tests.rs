@@ -30,7 +30,7 @@ fn a_vm_at_its_place_is_explained() {
     let mut world = Sample::with_hosts(2);
     let mut vm = sample_vm(7);
     vm.phase = VmPhase::On(HostId(1));
-    vm.history = vec![holm_model::vms::PlacementRecord { host: HostId(1), from: NOW, until: None }];
+    vm.history = vec![holm_model::vms::PlacementRecord::begin(HostId(1), NOW)];
     vm.status = VmStatus {
         observed: Observed::Running,
         generation: 1,

@@ -492,7 +492,7 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
                         vm.status.generation = if bit(4) { 3 } else { 2 };
                         vm.status.boot_seq = if bit(4) { 2 } else { 1 };
                         if let Some(at) = phase.host() {
-                            vm.history.push(PlacementRecord { host: at, from: NOW, until: None });
+                            vm.history.push(PlacementRecord::begin(at, NOW));
                         }
                         let board = Board::new(&cloud.world);
                         let vm = vm_of(&cloud);
@@ -631,7 +631,14 @@ fn a_lost_host_keeps_its_vm_and_the_reason_says_so() {
 fn history_is_bounded_and_deleting_twice_changes_nothing() {
     let mut vm = sample_vm(7);
     for _ in 0..50 {
-        let place = Step::Place { host: HostId(1), leases: Vec::new(), disk_sizes: Vec::new(), why: String::new() };
+        let place = Step::Place {
+            host: HostId(1),
+            host_name: "h1".into(),
+            cluster: ClusterId(0),
+            leases: Vec::new(),
+            disk_sizes: Vec::new(),
+            why: String::new(),
+        };
         for step in [place, Step::Leave { why: String::new(), refused: true }, Step::Return { why: String::new() }] {
             apply(&mut vm, &step, 5, NOW);
         }

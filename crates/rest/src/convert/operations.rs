@@ -105,7 +105,21 @@ pub fn event(revision: u64, change: Change, view: &View) -> v1::Event {
                 event.why = Some(why);
             }
         }
-        ObjectKind::Cluster | ObjectKind::User | ObjectKind::Group | ObjectKind::Token | ObjectKind::JoinToken => {}
+        ObjectKind::Cluster
+        | ObjectKind::User
+        | ObjectKind::Group
+        | ObjectKind::Token
+        | ObjectKind::JoinToken
+        | ObjectKind::Datastore
+        | ObjectKind::SecurityGroup
+        | ObjectKind::Template
+        | ObjectKind::NetworkTemplate
+        | ObjectKind::VmGroup
+        | ObjectKind::Document
+        | ObjectKind::Vdc
+        | ObjectKind::Acl
+        | ObjectKind::Zone
+        | ObjectKind::EndedVm => {}
     }
     event
 }

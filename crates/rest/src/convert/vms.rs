@@ -16,7 +16,7 @@ const FIRMWARES: &[(&str, Firmware)] = &[("bios", Firmware::Bios), ("uefi", Firm
 const RESTARTS: &[(&str, RestartPolicy)] =
     &[("always", RestartPolicy::Always), ("on_failure", RestartPolicy::OnFailure), ("never", RestartPolicy::Never)];
 pub(super) const POLICIES: &[(&str, PlacementPolicy)] =
-    &[("spread", PlacementPolicy::Spread), ("pack", PlacementPolicy::Pack)];
+    &[("spread", PlacementPolicy::Spread), ("pack", PlacementPolicy::Pack), ("load", PlacementPolicy::Load)];
 
 /// The word of a value that [`word`] would find.
 pub(super) fn word_of<T: Copy + PartialEq>(value: T, known: &[(&'static str, T)]) -> String {
@@ -27,6 +27,7 @@ fn power(power: Power) -> &'static str {
     match power {
         Power::On => "on",
         Power::Paused => "paused",
+        Power::Saved => "saved",
         Power::Off => "off",
         Power::OffHard => "off_hard",
     }

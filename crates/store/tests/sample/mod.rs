@@ -8,10 +8,7 @@ use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigi
 use holm_model::networks::{MacAddr, Network, NetworkDraft, NetworkSpec};
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::users::{Group, JoinToken, Secret, Token, User};
-use holm_model::vms::{
-    Boot, Context, DiskSpec, Firmware, Machine, NicLease, NicSpec, Observed, PlacementRecord, PlacementRule, Power,
-    RestartPolicy, Vm, VmPhase, VmSpec, VmStatus,
-};
+use holm_model::vms::{Context, DiskSpec, NicLease, NicSpec, Observed, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
 use holm_model::{
     AttributeValue, Attributes, ClusterId, CpuShare, GroupId, HostId, ImageId, JoinTokenId, Meta, Name, NetworkId,
     ObjectKind, ObjectRef, OperationId, Permissions, Timestamp, TokenId, Trouble, TroubleClass, UserId, VmId,
@@ -25,17 +22,16 @@ pub fn name(text: impl Into<String>) -> Name {
 }
 
 pub fn meta(text: impl Into<String>) -> Meta {
-    Meta {
-        name: name(text),
-        owner: UserId(0),
-        group: GroupId(0),
-        permissions: Permissions::default(),
-        attributes: Attributes(vec![
+    Meta::new(
+        name(text),
+        (UserId(0), GroupId(0)),
+        Permissions::default(),
+        Attributes(vec![
             ("DESCRIPTION".into(), AttributeValue::Text("made by a test".into())),
             ("LABELS".into(), AttributeValue::Vector(vec![("tier".into(), "edge".into())])),
         ]),
-        created_at: NOW,
-    }
+        NOW,
+    )
 }
 
 pub fn cluster(id: u32) -> Cluster {
@@ -43,24 +39,24 @@ pub fn cluster(id: u32) -> Cluster {
 }
 
 pub fn group(id: u32) -> Group {
-    Group { id: GroupId(id), name: name(format!("group-{id}")), created_at: NOW }
+    Group::new(GroupId(id), name(format!("group-{id}")), NOW)
 }
 
 pub fn user(id: u32) -> User {
-    User {
-        id: UserId(id),
-        name: name(format!("user-{id}")),
-        groups: vec![GroupId(0)],
-        password_hash: Secret("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into()),
-        enabled: true,
-        created_at: NOW,
-    }
+    User::new(
+        UserId(id),
+        name(format!("user-{id}")),
+        vec![GroupId(0)],
+        Secret("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into()),
+        NOW,
+    )
 }
 
 pub fn token(id: u32, user: u32) -> Token {
     Token {
         id: TokenId(id),
         user: UserId(user),
+        group: None,
         label: "cli".into(),
         sha256: format!("{id:064x}"),
         created_at: NOW,
@@ -149,41 +145,17 @@ pub fn host(id: u32) -> Host {
 
 /// A pending VM of 1 core, 1000 MiB of memory, a disk of 2000 MiB on image 0 and a card on network 0.
 pub fn vm(id: u32) -> Vm {
-    Vm {
-        id: VmId(id),
-        meta: meta(format!("vm-{id}")),
-        spec: VmSpec {
-            cpu: CpuShare::cores(1),
-            vcpus: 1,
-            memory_mib: 1000,
-            machine: Machine::Q35,
-            firmware: Firmware::Bios,
-            boot: Boot::Disk,
-            disks: vec![DiskSpec { id: 0, image: Some(ImageId(0)), size_mib: 2000 }],
-            nics: vec![NicSpec { id: 0, network: NetworkId(0), mac: None, ip4: None, ip6: None }],
-            context: Context {
-                ssh_keys: vec![
-                    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaXsomebodysKeyThatIsOfUsualLength me@here".into(),
-                ],
-                network: true,
-                ..Context::default()
-            },
-            graphics: false,
-            placement: PlacementRule::default(),
-            power: Power::On,
-            boot_seq: 1,
-            restart: RestartPolicy::OnFailure,
+    let spec = VmSpec {
+        disks: vec![DiskSpec::new(0, Some(ImageId(0)), 2000)],
+        nics: vec![NicSpec::new(0, NetworkId(0))],
+        context: Context {
+            ssh_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaXsomebodysKeyThatIsOfUsualLength me@here".into()],
+            network: true,
+            ..Context::default()
         },
-        generation: 1,
-        phase: VmPhase::Pending,
-        leases: Vec::new(),
-        status: VmStatus::default(),
-        trouble: None,
-        why: String::new(),
-        phase_since: NOW,
-        phase_revision: 0,
-        history: Vec::new(),
-    }
+        ..VmSpec::new(CpuShare::cores(1), 1, 1000)
+    };
+    Vm { why: String::new(), ..Vm::new(VmId(id), meta(format!("vm-{id}")), spec, NOW) }
 }
 
 /// The same VM running on a host, with an address.
@@ -215,7 +187,7 @@ pub fn running_vm(id: u32, host: u32) -> Vm {
             why: "Host edge-1 cannot run it: no room".into(),
         }),
         why: format!("It runs since {NOW} on host edge-{host}."),
-        history: vec![PlacementRecord { host: HostId(host), from: NOW, until: None }],
+        history: vec![PlacementRecord::begin(HostId(host), NOW)],
         ..vm(id)
     }
 }
