@@ -9,7 +9,7 @@ use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::vms::Vm;
 use holm_model::{
-    Change, ChangeVerb, Clock, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmId, World,
+    Change, ChangeVerb, Clock, ClusterId, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmId, World,
 };
 use holm_store::{Feed, Missed, Noun, Snapshot, Store, StoreError, WriteError};
 use std::collections::{BTreeSet, HashMap};
@@ -230,9 +230,8 @@ impl Engine {
                     self.agenda.add(object);
                 }
             }
-            // A cluster's policy decides which host is best, not whether one fits.
-            ObjectKind::Cluster
-            | ObjectKind::Datastore
+            ObjectKind::Cluster => self.offers.cluster(ClusterId(object.id)),
+            ObjectKind::Datastore
             | ObjectKind::SecurityGroup
             | ObjectKind::Template
             | ObjectKind::NetworkTemplate

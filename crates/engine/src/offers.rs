@@ -6,7 +6,7 @@
 
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::vms::Vm;
-use holm_model::{ClusterId, HostId, VmId};
+use holm_model::{Attributes, ClusterId, HostId, Name, VmId};
 use holm_store::State;
 use std::collections::{BTreeSet, HashMap};
 
@@ -26,8 +26,13 @@ struct Offer {
     disk_mib: u64,
     cluster: ClusterId,
     arch: String,
-    accelerator: Option<Accelerator>,
+    accelerators: Vec<Accelerator>,
     uefi: bool,
+    /// What requirements can ask of it besides.
+    name: Name,
+    hostname: String,
+    kernel: String,
+    attributes: Attributes,
 }
 
 #[derive(Clone, Debug)]
@@ -51,8 +56,12 @@ impl Seen {
                 disk_mib: host.disk_capacity_mib(),
                 cluster: host.cluster,
                 arch: facts.map(|f| f.arch.clone()).unwrap_or_default(),
-                accelerator: facts.and_then(|f| f.accelerators.first().copied()),
+                accelerators: facts.map(|f| f.accelerators.clone()).unwrap_or_default(),
                 uefi: facts.is_some_and(|f| f.uefi),
+                name: host.meta.name.clone(),
+                hostname: facts.map(|f| f.hostname.clone()).unwrap_or_default(),
+                kernel: facts.map(|f| f.kernel.clone()).unwrap_or_default(),
+                attributes: host.meta.attributes.clone(),
             },
         }
     }
@@ -133,6 +142,12 @@ impl Offers {
             None => self.hosts.remove(&id),
         };
         concerned
+    }
+
+    /// A cluster changed, whose name and attributes requirements can ask for: any of its hosts may suit somebody now.
+    pub(crate) fn cluster(&mut self, id: ClusterId) {
+        let concerned = self.hosts.iter().filter(|(_, seen)| seen.offer.cluster == id && seen.takes_vms());
+        self.risen.extend(concerned.map(|(host, _)| *host));
     }
 
     /// A VM changed, or is gone.

@@ -18,9 +18,11 @@ mod tokens;
 mod wildcard;
 
 pub use host::HostValues;
+pub(crate) use host::changes_by_itself;
 pub use policies::{RankPolicy, Ranked};
 pub use rank::Rank;
 pub use requirement::Requirement;
+pub(crate) use tokens::shortened;
 
 use holm_model::attributes::{AttributeValue, Attributes};
 use std::fmt;

@@ -3,25 +3,32 @@
 //! A [`Board`] is a scratch copy of what every host offers and has booked. One board serves many decisions of one
 //! pass: [`Board::book`] writes each placement on it, so that ten thousand VMs need one look at the hosts. A board is
 //! never the truth: whoever commits a placement asks [`still_fits`] against the newest picture in the same transaction.
+//!
+//! Besides room, a VM may have a requirement and a rank ([`crate::expressions`]). Both see the board's bookings. Only
+//! hosts that have room are asked, and each gives every answer once until something is booked on it.
 
+use crate::expressions::shortened;
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::images::ImageContent;
 use holm_model::units::show_mib;
 use holm_model::vms::{Firmware, Vm, VmSpec};
-use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, World};
+use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, VmId, World};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+mod asks;
+
 pub use crate::leases::{LeaseTrouble, lease, leases};
+use asks::{Asks, Memory};
 
 /// The host a VM should go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The host.
     pub host: HostId,
-    /// How good it is; more is better, comparable within one decision only.
+    /// How good it is; more is better, comparable within one decision only. The VM's own rank where it has one.
     pub score: i64,
     /// Why this one, one sentence.
     pub why: String,
@@ -51,7 +58,7 @@ pub struct HostVerdict {
     pub fits: bool,
     /// In words: what would be left, or what stands in the way.
     pub why: String,
-    /// How good it is where it fits; more is better.
+    /// How good it is where it fits; more is better. The VM's own rank where it has one.
     pub score: Option<i64>,
 }
 
@@ -87,6 +94,10 @@ struct Room {
     capacity: Amounts,
     booked: Amounts,
     vms: u32,
+    /// VMs placed here on the board, which the world does not know of yet.
+    coming: Vec<VmId>,
+    /// Changes with every booking; begins with 1.
+    version: u32,
 }
 
 /// One thing that stands in the way. Kept as data: most are counted and thrown away, few are ever read.
@@ -128,6 +139,8 @@ impl Room {
             },
             booked: Amounts { cpu: booked.cpu.0.into(), memory_mib: booked.memory_mib, disk_mib: booked.disk_mib },
             vms: booked.vms,
+            coming: Vec::new(),
+            version: 1,
         }
     }
 
@@ -179,7 +192,7 @@ impl Room {
     }
 
     /// The refusal with every obstacle in words; `None` when the VM fits.
-    fn refusal(&self, spec: &VmSpec, wants: &Wants) -> Option<Refusal> {
+    fn refusal(&self, spec: &VmSpec, wants: &Wants, asks: &Asks, world: &dyn World) -> Option<Refusal> {
         let mut why = String::new();
         let mut passing = true;
         self.obstacles(spec, wants, |obstacle| {
@@ -195,6 +208,16 @@ impl Room {
                 _ => false,
             };
         });
+        // A host that has not reported has nothing to answer with.
+        if self.phase != HostPhase::Joining
+            && let Some((objection, may_pass)) = asks.objection(self, world)
+        {
+            if !why.is_empty() {
+                why.push_str("; ");
+            }
+            why.push_str(&objection);
+            passing &= may_pass;
+        }
         (!why.is_empty()).then(|| Refusal { host: self.host, name: self.name.clone(), why, passing })
     }
 
@@ -256,24 +279,32 @@ impl Room {
         )
     }
 
-    /// Hardware virtualization outweighs room: a guest is about ten times slower without it.
+    /// Hardware virtualization outweighs everything: a guest is about ten times slower without it. Hosts that are equal
+    /// by the policy are told apart by what would be left on them.
     fn score(&self, wants: &Wants, policy: PlacementPolicy) -> i64 {
         let (cpu, memory) = self.left(wants);
-        let room = match policy {
-            PlacementPolicy::Spread => cpu.min(memory),
-            PlacementPolicy::Pack => 1000 - cpu.min(memory),
+        let vms = i64::from(self.vms);
+        let (first, then) = match policy {
+            PlacementPolicy::Spread => (-vms, cpu.min(memory)),
+            PlacementPolicy::Pack => (vms, 1000 - cpu.min(memory)),
+            PlacementPolicy::Load => {
+                let free = self.capacity.cpu.saturating_sub(self.booked.cpu);
+                (i64::try_from(free).unwrap_or(i64::MAX), memory)
+            }
         };
-        let kvm = if self.accelerator == Some(Accelerator::Kvm) { 10_000 } else { 0 };
-        let company = match policy {
-            PlacementPolicy::Spread => -i64::from(self.vms.min(9_999)),
-            PlacementPolicy::Pack => i64::from(self.vms.min(9_999)),
-        };
-        (room + kvm) * 10_000 + company
+        let kvm = if self.accelerator == Some(Accelerator::Kvm) { KVM } else { 0 };
+        kvm + first.clamp(-MOST, MOST) * 10_000 + then
     }
 }
 
+/// Most that a policy's first criterion counts.
+const MOST: i64 = 100_000_000;
+
+/// What hardware virtualization counts: more than anything that is not.
+const KVM: i64 = 4 * MOST * 10_000;
+
 /// What keeps a host that refused a VM behind every other that fits.
-const LEFT_BEFORE: i64 = 1_000_000_000;
+const LEFT_BEFORE: i64 = 4 * KVM;
 
 /// What is known of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -291,13 +322,15 @@ pub struct Board {
     rooms: Vec<Room>,
     /// Where to go on looking in a network's IPv4 pool. Behind a lock so that a board can be shared while it is read.
     cursors: Mutex<BTreeMap<NetworkId, Cursor>>,
+    /// What VMs have asked in expressions, and what was answered. Behind a lock for the same reason.
+    memory: Mutex<Memory>,
 }
 
 impl Board {
     /// Looks at every host once.
     #[must_use]
     pub fn new(world: &dyn World) -> Self {
-        Self { rooms: world.hosts().map(|host| Room::of(host, world)).collect(), cursors: Mutex::default() }
+        Self::of_rooms(world.hosts().map(|host| Room::of(host, world)).collect())
     }
 
     /// Looks at these hosts only; those that do not exist are left out.
@@ -307,7 +340,11 @@ impl Board {
             hosts.iter().filter_map(|id| world.host(*id)).map(|host| Room::of(host, world)).collect();
         rooms.sort_by_key(|room| room.host);
         rooms.dedup_by_key(|room| room.host);
-        Self { rooms, cursors: Mutex::default() }
+        Self::of_rooms(rooms)
+    }
+
+    fn of_rooms(rooms: Vec<Room>) -> Self {
+        Self { rooms, cursors: Mutex::default(), memory: Mutex::default() }
     }
 
     /// Any host the VM fits on, found without weighing hosts or saying why not: for telling the many that fit nowhere
@@ -315,39 +352,58 @@ impl Board {
     #[must_use]
     pub fn first_fit(&self, vm: &Vm, world: &dyn World) -> Option<HostId> {
         let wants = Wants::of(&vm.spec, world);
-        self.rooms.iter().find(|room| room.fits(&vm.spec, &wants)).map(|room| room.host)
+        let mut asks = self.asks(vm);
+        let fits = |(at, room): &(usize, &Room)| room.fits(&vm.spec, &wants) && asks.met(*at, room, world);
+        let found = self.rooms.iter().enumerate().find(fits).map(|(_, room)| room.host);
+        self.keep(asks);
+        found
     }
 
-    /// The best host for the VM.
+    /// The best host for the VM: by its own rank where it has one, and among equals by the policy. A host that could not
+    /// run it before comes after all others.
     ///
     /// # Errors
     /// One refusal per host, by id, when it fits nowhere.
     pub fn place(&self, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
         let wants = Wants::of(&vm.spec, world);
-        let mut best: Option<(i64, &Room)> = None;
+        let mut asks = self.asks(vm);
+        let mut best: Option<(Grade, &Room)> = None;
         let mut fitting = 0_usize;
-        for room in &self.rooms {
-            if !room.fits(&vm.spec, &wants) {
+        for (at, room) in self.rooms.iter().enumerate() {
+            if !room.fits(&vm.spec, &wants) || !asks.met(at, room, world) {
                 continue;
             }
             fitting += 1;
-            let score = self.score(room, vm, &wants);
-            if best.is_none_or(|(top, _)| score > top) {
-                best = Some((score, room));
+            let grade = Grade::of(room, vm, &wants, asks.rank(at, room, world));
+            if best.is_none_or(|(top, _)| grade > top) {
+                best = Some((grade, room));
             }
         }
-        match best {
-            Some((score, room)) => Ok(Placement {
+        let answer = match best {
+            Some((grade, room)) => Ok(Placement {
                 host: room.host,
-                score,
-                why: choice(room, &wants, policy(room, vm), fitting, vm.spec.placement.host.is_some()),
+                score: grade.score(),
+                why: choice(room, vm, &wants, &asks, grade, fitting),
             }),
-            None => Err(self.rooms.iter().filter_map(|room| room.refusal(&vm.spec, &wants)).collect()),
-        }
+            None => {
+                let refusal = |room: &Room| {
+                    room.refusal(&vm.spec, &wants, &asks, world).unwrap_or_else(|| Refusal {
+                        // The picture is newer than the board, and the host's answer is another one now.
+                        why: "has just changed and is asked again".into(),
+                        host: room.host,
+                        name: room.name.clone(),
+                        passing: true,
+                    })
+                };
+                Err(self.rooms.iter().map(refusal).collect())
+            }
+        };
+        self.keep(asks);
+        answer
     }
 
     /// Writes a placement on the board.
-    pub fn book(&mut self, host: HostId, spec: &VmSpec) {
+    pub fn book(&mut self, host: HostId, vm: VmId, spec: &VmSpec) {
         // Rooms come from the world's hosts, which are ordered by id.
         if let Ok(at) = self.rooms.binary_search_by_key(&host, |room| room.host) {
             let room = &mut self.rooms[at];
@@ -355,6 +411,8 @@ impl Board {
             room.booked.memory_mib = room.booked.memory_mib.saturating_add(spec.memory_mib);
             room.booked.disk_mib = room.booked.disk_mib.saturating_add(spec.disk_mib());
             room.vms = room.vms.saturating_add(1);
+            room.coming.push(vm);
+            room.version = room.version.saturating_add(1);
         }
     }
 
@@ -364,6 +422,7 @@ impl Board {
     pub fn verdicts(&self, vm: &Vm, world: &dyn World) -> Vec<HostVerdict> {
         let wants = Wants::of(&vm.spec, world);
         let own = Wants::booked(&vm.spec);
+        let mut asks = Asks::read(&vm.spec.placement);
         self.rooms
             .iter()
             .map(|room| {
@@ -373,8 +432,9 @@ impl Board {
                     room.booked.cpu = room.booked.cpu.saturating_sub(own.cpu);
                     room.booked.memory_mib = room.booked.memory_mib.saturating_sub(own.memory_mib);
                     room.booked.disk_mib = room.booked.disk_mib.saturating_sub(own.disk_mib);
+                    room.vms = room.vms.saturating_sub(1);
                 }
-                match room.refusal(&vm.spec, &wants) {
+                match room.refusal(&vm.spec, &wants, &asks, world) {
                     Some(refusal) => {
                         HostVerdict { host: room.host, name: refusal.name, fits: false, why: refusal.why, score: None }
                     }
@@ -390,7 +450,12 @@ impl Board {
                         if !room.connected {
                             why.push_str("; its link is closed at the moment");
                         }
-                        let score = Some(self.score(&room, vm, &wants));
+                        // Nothing was asked of this board's rooms yet, so no place is right for the answer.
+                        let rank = asks.rank(usize::MAX, &room, world);
+                        if let Some(rank) = rank {
+                            let _ = write!(why, "; its rank is {rank}");
+                        }
+                        let score = Some(Grade::of(&room, vm, &wants, rank).score());
                         HostVerdict { host: room.host, name: room.name.clone(), fits: true, why, score }
                     }
                 }
@@ -398,9 +463,17 @@ impl Board {
             .collect()
     }
 
-    fn score(&self, room: &Room, vm: &Vm, wants: &Wants) -> i64 {
-        let score = room.score(wants, policy(room, vm));
-        if refused_by(vm, room.host) { score - LEFT_BEFORE } else { score }
+    /// What the VM asks in expressions, with the answers there are already.
+    fn asks(&self, vm: &Vm) -> Asks {
+        let rule = &vm.spec.placement;
+        if rule.requirements.is_none() && rule.rank.is_none() {
+            return Asks::default();
+        }
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).take(rule, self.rooms.len())
+    }
+
+    fn keep(&self, asks: Asks) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).keep(asks);
     }
 
     /// Where to begin to look for a free address in a network's pool of `size` addresses; `None` when it was searched
@@ -454,21 +527,55 @@ pub(crate) fn refused_by(vm: &Vm, host: HostId) -> bool {
     crate::vm::refusals(vm) > 0 && vm.history.iter().any(|stay| stay.host == host && stay.until.is_some())
 }
 
-fn choice(room: &Room, wants: &Wants, policy: PlacementPolicy, fitting: usize, pinned: bool) -> String {
+/// How good a host is to a VM; what comes first outweighs what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Grade {
+    /// Whether it has not yet failed to run the VM.
+    fresh: bool,
+    /// By the VM's own rank; the same everywhere when it has none.
+    rank: Option<i64>,
+    /// By the policy.
+    room: i64,
+}
+
+impl Grade {
+    fn of(room: &Room, vm: &Vm, wants: &Wants, rank: Option<i64>) -> Self {
+        Self { fresh: !refused_by(vm, room.host), rank, room: room.score(wants, policy(room, vm)) }
+    }
+
+    /// As one number, for show.
+    fn score(self) -> i64 {
+        let score = self.rank.unwrap_or(self.room);
+        if self.fresh { score } else { score.saturating_sub(LEFT_BEFORE) }
+    }
+}
+
+fn choice(room: &Room, vm: &Vm, wants: &Wants, asks: &Asks, grade: Grade, fitting: usize) -> String {
     let (cpu, memory) = room.left(wants);
     let left = format!("{} % of its CPU and {} % of its memory are left", cpu / 10, memory / 10);
     let name = &room.name;
-    if pinned {
+    if vm.spec.placement.host.is_some() {
         return format!("Placed on host {name} as asked; {left}.");
     }
     if fitting == 1 {
         return format!("Placed on host {name}, the only one it fits on; {left}.");
     }
-    let by = match policy {
-        PlacementPolicy::Spread => "has most room left (policy spread)",
-        PlacementPolicy::Pack => "is the fullest that still has room (policy pack)",
+    let mut unread = String::new();
+    let by = match (grade.rank, asks.rank_text()) {
+        (Some(rank), Some(Ok(text))) => format!("has the highest rank ({rank} by `{}`)", shortened(&text, 100)),
+        (_, rank) => {
+            if let Some(Err(error)) = rank {
+                unread = format!(" Its rank cannot be read and does not count: {error}.");
+            }
+            match policy(room, vm) {
+                PlacementPolicy::Spread => "has fewest VMs, then most room left (policy spread)",
+                PlacementPolicy::Pack => "has most VMs, then least room left (policy pack)",
+                PlacementPolicy::Load => "has most free CPU (policy load)",
+            }
+            .to_owned()
+        }
     };
-    format!("Placed on host {name}: of {fitting} hosts it fits on, this one {by}; {left}.")
+    format!("Placed on host {name}: of {fitting} hosts it fits on, this one {by}; {left}.{unread}")
 }
 
 /// Whether the VM fits on the host in this very picture, asked again in the transaction that places it.
@@ -479,7 +586,8 @@ pub fn still_fits(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String
     let Some(row) = world.host(host) else {
         return Err(format!("host {host} does not exist any more"));
     };
-    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world)) {
+    let asks = Asks::read(&vm.spec.placement);
+    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world), &asks, world) {
         Some(refusal) => Err(format!("host {}: {}", refusal.name, refusal.why)),
         None => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use super::{Datum, Lookup, attribute_values};
 use holm_model::clusters::Cluster;
-use holm_model::hosts::Host;
+use holm_model::hosts::{Accelerator, Host};
 use holm_model::{Booked, VmId, World};
 
 /// A host as expressions see it.
@@ -60,8 +60,8 @@ impl<'a> HostValues<'a> {
         if let ("ACCELERATOR", Some(facts)) = (name, facts) {
             for accelerator in &facts.accelerators {
                 each(Datum::Text(match accelerator {
-                    holm_model::hosts::Accelerator::Kvm => "kvm",
-                    holm_model::hosts::Accelerator::Tcg => "tcg",
+                    Accelerator::Kvm => "kvm",
+                    Accelerator::Tcg => "tcg",
                 }));
             }
             return !facts.accelerators.is_empty();
@@ -171,3 +171,6 @@ impl Lookup for HostValues<'_> {
         self.coming.contains(&id) || self.world.vm(id).and_then(|vm| vm.phase.host()) == Some(self.host.id)
     }
 }
+
+#[cfg(test)]
+mod tests;
