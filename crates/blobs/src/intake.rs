@@ -1,4 +1,8 @@
 //! Takes bytes in: reading, hashing and writing go on at the same time, with a bounded number of buffers between them.
+//!
+//! Large images pass by the page cache: what is acknowledged must be on the disk, and a copy in memory that is written
+//! back later costs more processor time than everything else together and pushes out what others need. Small ones, and
+//! the beginning of large ones, stay in the cache, where hosts and inspection will soon look for them.
 
 use crate::BlobError;
 use crate::hashes::Hashes;
@@ -7,7 +11,7 @@ use bytes::Bytes;
 use nix::sys::statvfs::statvfs;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use tokio::sync::mpsc;
@@ -18,9 +22,15 @@ pub(crate) const BUFFER: usize = 1 << 20;
 pub(crate) const WAITING: usize = 4;
 /// Runs of zeros become holes in units of this many bytes.
 const BLOCK: usize = 4096;
+/// Alignment of memory, file offsets and lengths that every common disk takes past the cache.
+pub(crate) const ALIGN: usize = 4096;
+/// From here on a file is written past the page cache.
+const DIRECT_FROM: u64 = 32 << 20;
+/// Shorter runs between holes are gathered in the cache: each write past it waits for the disk.
+const DIRECT_RUN: usize = 128 << 10;
 /// After so many bytes what has arrived is synced, so that a power cut costs no more.
 const SYNC_EVERY: u64 = 256 << 20;
-/// After so many bytes the disk is told to begin writing, on another thread, so that little is left for the end.
+/// After so many bytes in the page cache the disk is told to begin writing, on another thread, so that little is left for the end.
 const PUSH_EVERY: u64 = 32 << 20;
 /// After so many bytes the free space is looked at.
 const LOOK_EVERY: u64 = 16 << 20;
@@ -31,6 +41,10 @@ static ZEROS: [u8; BLOCK] = [0; BLOCK];
 pub(crate) struct Part {
     path: PathBuf,
     file: File,
+    /// The same file past the page cache, where its file system can do that.
+    direct: Option<File>,
+    /// Bytes that went into the page cache since it was opened.
+    cached: u64,
     pub(crate) hashes: Hashes,
     pub(crate) arrived: u64,
     synced: u64,
@@ -67,7 +81,10 @@ impl Part {
             // From now on the end of the file means something again.
             Sidecar { boot, synced }.write(path)?;
         }
-        let mut part = Self { path: path.to_path_buf(), file, hashes: fresh, arrived: 0, synced };
+        // Not every file system can; then everything goes through the cache.
+        let direct = OpenOptions::new().write(true).custom_flags(nix::libc::O_DIRECT).open(path).ok();
+        let path = path.to_path_buf();
+        let mut part = Self { path, file, direct, cached: 0, hashes: fresh, arrived: 0, synced };
         match known {
             Some((hashes, at)) if at == arrived => part.hashes = hashes,
             _ => part.hash_again(arrived)?,
@@ -89,7 +106,7 @@ impl Part {
     }
 
     /// Writes one buffer at `at`, leaving holes where whole blocks are zero.
-    fn write(&self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
         // Blocks are those of the file, so that a hole is a hole for the file system as well.
         let lead = (BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or(0)) % BLOCK;
         let (head, rest) = bytes.split_at(lead.min(bytes.len()));
@@ -99,7 +116,7 @@ impl Part {
             let to = from + block.len();
             if block == &ZEROS[..block.len()] {
                 if let Some((start, end)) = run.take() {
-                    self.file.write_all_at(&bytes[start..end], at + start as u64)?;
+                    self.write_run(&bytes[start..end], at + start as u64)?;
                 }
             } else {
                 run = Some((run.map_or(from, |(start, _)| start), to));
@@ -108,7 +125,7 @@ impl Part {
         }
         match run {
             Some((start, end)) => {
-                self.file.write_all_at(&bytes[start..end], at + start as u64)?;
+                self.write_run(&bytes[start..end], at + start as u64)?;
                 if end == bytes.len() {
                     return Ok(());
                 }
@@ -118,6 +135,23 @@ impl Part {
         }
         // The end of the file tells how much has arrived, so a hole at the end must count.
         self.file.set_len(at + bytes.len() as u64)
+    }
+
+    /// Writes bytes that are not zeros, past the page cache as far as that is possible and worth it.
+    fn write_run(&mut self, bytes: &[u8], at: u64) -> std::io::Result<()> {
+        let whole = bytes.len() / ALIGN * ALIGN;
+        let aligned = at.is_multiple_of(ALIGN as u64) && bytes.as_ptr().addr().is_multiple_of(ALIGN);
+        let mut past = 0;
+        if let Some(direct) = self.direct.as_ref().filter(|_| aligned && at >= DIRECT_FROM && whole >= DIRECT_RUN) {
+            match direct.write_all_at(&bytes[..whole], at) {
+                Ok(()) => past = whole,
+                // A disk that wants another alignment says so at once and is not asked again.
+                Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => self.direct = None,
+                Err(e) => return Err(e),
+            }
+        }
+        self.cached += (bytes.len() - past) as u64;
+        self.file.write_all_at(&bytes[past..], at + past as u64)
     }
 
     /// Makes what has arrived survive a crash of the machine.
@@ -168,7 +202,7 @@ impl Part {
             })
         });
         let pusher = pushed.map_err(|e| BlobError::disk("start a thread to sync", &self.path, e))?;
-        let mut pushed_at = self.arrived;
+        let mut pushed_at = self.cached;
         let mut result = Ok(());
         while let Some(bytes) = buffers.blocking_recv() {
             if looked.is_none_or(|at| self.arrived - at >= LOOK_EVERY) {
@@ -197,8 +231,8 @@ impl Part {
             // The hasher only goes away early by a panic, which the join below reports.
             let _ = to_hash.send(bytes);
             progress(self.arrived);
-            if self.arrived - pushed_at >= PUSH_EVERY && to_push.try_send(()).is_ok() {
-                pushed_at = self.arrived;
+            if self.cached - pushed_at >= PUSH_EVERY && to_push.try_send(()).is_ok() {
+                pushed_at = self.cached;
             }
             if self.arrived - self.synced >= SYNC_EVERY
                 && let Err(error) = self.sync()

@@ -1,10 +1,10 @@
 //! The directory of images.
 
 use crate::hashes::Hashes;
-use crate::intake::{BUFFER, Part, WAITING, free_bytes};
+use crate::intake::{ALIGN, BUFFER, Part, WAITING, free_bytes};
 use crate::sidecar::{self, Sidecar, this_boot};
 use crate::{BlobError, inspect};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use holm_model::images::{DigestFunction, ExpectedDigest, ImageContent, ImageKind};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, Permissions};
@@ -277,7 +277,7 @@ impl ImageStore {
             Ok(arrived)
         });
         let read = match at.await {
-            Ok(()) => pump(bytes, &buffers, limit.saturating_sub(offset)).await,
+            Ok(()) => pump(bytes, &buffers, offset, limit.saturating_sub(offset)).await,
             // The writer has refused; it says why below.
             Err(_) => Ok(Pumped::Whole),
         };
@@ -473,31 +473,42 @@ impl Drop for Full {
 
 fn next_buffer(empty: &Empty) -> BytesMut {
     let used = empty.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    used.unwrap_or_else(|| BytesMut::with_capacity(BUFFER))
+    used.unwrap_or_else(|| {
+        let mut buffer = BytesMut::with_capacity(BUFFER + ALIGN);
+        // Emptying a buffer does not move its beginning.
+        let lead = buffer.as_ptr().align_offset(ALIGN).min(ALIGN);
+        buffer.resize(lead, 0);
+        buffer.advance(lead);
+        buffer
+    })
 }
 
-/// Reads `bytes` into big buffers and hands them on, at most `allowed` bytes.
+/// Reads `bytes`, which begin at `offset` of a file, into big buffers and hands them on, at most `allowed` bytes. All
+/// buffers but the first begin at a multiple of their size.
 async fn pump(
     mut bytes: impl AsyncRead + Send + Unpin,
     to: &mpsc::Sender<bytes::Bytes>,
+    offset: u64,
     mut allowed: u64,
 ) -> io::Result<Pumped> {
     let empty = Empty::default();
     let mut buffer = next_buffer(&empty);
+    let mut size = BUFFER - usize::try_from(offset % BUFFER as u64).unwrap_or(0);
     let outcome = loop {
         if allowed == 0 {
             let mut one = [0; 1];
             let more = bytes.read(&mut one).await;
             break more.map(|got| if got == 0 { Pumped::Whole } else { Pumped::More });
         }
-        let room = usize::try_from(allowed).unwrap_or(usize::MAX).min(BUFFER - buffer.len());
+        let room = usize::try_from(allowed).unwrap_or(usize::MAX).min(size - buffer.len());
         // The limit is on what is read, so that the buffer never has to be cut.
         match (&mut bytes).take(room as u64).read_buf(&mut buffer).await {
             Ok(0) => break Ok(Pumped::Whole),
             Ok(got) => allowed -= got as u64,
             Err(error) => break Err(error),
         }
-        if buffer.len() >= BUFFER {
+        if buffer.len() >= size {
+            size = BUFFER;
             let full = Full { bytes: std::mem::replace(&mut buffer, next_buffer(&empty)), empty: empty.clone() };
             if to.send(bytes::Bytes::from_owner(full)).await.is_err() {
                 // The writer has given up; it says why.

@@ -87,6 +87,30 @@ async fn an_image_arrives_in_pieces_across_restarts_and_keeps_its_holes() {
     assert_eq!(std::fs::read_dir(dir.path().join("incoming")).expect("listed").count(), 0, "something was left");
 }
 
+/// Large images are written past the page cache, in aligned blocks only; every other byte has to find its place too.
+#[tokio::test]
+async fn a_large_image_that_breaks_off_anywhere_is_the_same_in_the_end() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let mut content = disk((40 << 20) + 4096 + 512);
+    // One block of zeros amid data, and data amid zeros, beyond where the cache is passed by.
+    content[(36 << 20) + 4096..(36 << 20) + 8192].fill(0);
+    content[37 << 20..38 << 20].fill(0);
+    content[(37 << 20) + 12_288..(37 << 20) + 12_300].fill(7);
+    let cuts = [0, (33 << 20) + 13, (34 << 20) + 4096, (38 << 20) - 1, content.len()];
+    let store = ImageStore::open(dir.path()).expect("opens");
+    for cut in cuts.windows(2) {
+        let piece = &content[cut[0]..cut[1]];
+        let now = store.append("large", cut[0] as u64, piece, &ANY, |_| {}).await.expect("taken");
+        assert_eq!(now, cut[1] as u64);
+    }
+    let facts = store.complete("large", ImageKind::Disk, &ANY).await.expect("complete");
+    assert_eq!(facts.digest, digest(&content));
+    let path = store.path(&facts.digest).expect("a digest");
+    assert!(std::fs::read(&path).expect("readable") == content, "the file differs from what was sent");
+    let metadata = std::fs::metadata(&path).expect("there");
+    assert!(metadata.blocks() * 512 < metadata.len(), "{} blocks are not sparse", metadata.blocks());
+}
+
 #[tokio::test]
 async fn a_source_that_breaks_or_is_dropped_leaves_what_came_before() {
     let dir = tempfile::tempdir().expect("temporary directory");
