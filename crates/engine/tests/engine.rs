@@ -5,13 +5,14 @@
 mod sample;
 
 use holm_engine::{Engine, Settings, Wake};
+use holm_model::clusters::Cluster;
 use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::operations::Operation;
 use holm_model::users::Token;
 use holm_model::vms::{Observed, Vm, VmPhase};
-use holm_model::{Clock, HostId, ImageId, NetworkId, Timestamp, VmId, World};
+use holm_model::{AttributeValue, Clock, ClusterId, HostId, ImageId, NetworkId, Timestamp, VmId, World};
 use holm_store::{MemoryJournal, Mode, Store, Tx};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -169,6 +170,34 @@ fn hosts_that_come_grow_or_open_up_are_used_at_once() {
     });
     cloud.settle();
     assert_eq!(cloud.store.read().vms_unplaced().count(), 2);
+}
+
+#[test]
+fn a_host_is_used_at_once_when_it_or_its_cluster_comes_to_meet_a_requirement() {
+    let mut cloud = Cloud::with_hosts(2);
+    cloud.write(|tx| {
+        for (id, requirement) in [(1, "RACK = north"), (2, "ROOM = \"cell*\"")] {
+            let mut vm = sample::vm(id);
+            vm.spec.placement.requirements = Some(requirement.into());
+            tx.put(vm);
+        }
+    });
+    cloud.settle();
+    assert_eq!(cloud.store.read().vms_unplaced().count(), 2);
+    let why = cloud.vm(1).why;
+    assert!(why.contains("does not meet the requirement `RACK = \"north\"`: it has no RACK"), "{why}");
+    let text = |value: &str| AttributeValue::Text(value.to_owned());
+    cloud.write(move |tx| {
+        tx.update::<Host>(HostId(2), |host| host.meta.attributes.0.push(("RACK".into(), text("north"))));
+    });
+    cloud.settle();
+    assert_eq!(cloud.vm(1).phase, VmPhase::On(HostId(2)));
+    assert_eq!(cloud.store.read().vms_unplaced().count(), 1);
+    cloud.write(move |tx| {
+        tx.update::<Cluster>(ClusterId(0), |cluster| cluster.meta.attributes.0.push(("ROOM".into(), text("cellar"))));
+    });
+    cloud.settle();
+    assert_eq!(cloud.store.read().vms_unplaced().count(), 0);
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn length_and_depth_have_limits_and_no_text_is_too_deep_for_the_stack() {
         tall = format!("1 + 1 * -({tall})");
     }
     // Each level is 1 less the one inside it, and the innermost is 2.
-    assert_eq!(rank(&tall, &object), if MAX_DEPTH % 2 == 0 { 2 } else { -1 });
+    assert_eq!(rank(&tall, &object), if MAX_DEPTH.is_multiple_of(2) { 2 } else { -1 });
 }
 
 #[test]
