@@ -98,7 +98,7 @@ pub fn parse(template: &str) -> Result<Attributes, Error> {
 /// # Errors
 /// When it is malformed or larger than the default [`Limits`].
 pub fn parse_optional(template: &str) -> Result<Attributes, Error> {
-    if template.trim().is_empty() { Ok(Attributes::default()) } else { parse(template) }
+    if trim(template).is_empty() { Ok(Attributes::default()) } else { parse(template) }
 }
 
 /// Reads a template with limits of one's own.
@@ -163,12 +163,17 @@ impl Members {
         if self.pairs.len() == self.limit {
             return Err(Error::Limit { what: "members in a vector", limit: self.limit });
         }
-        self.pairs.push((name, value.trim().to_owned()));
+        self.pairs.push((name, trim(value).to_owned()));
         Ok(())
     }
 }
 
 /// A single attribute's value.
 fn single(value: &str) -> AttributeValue {
-    AttributeValue::Text(value.trim().to_owned())
+    AttributeValue::Text(trim(value).to_owned())
+}
+
+/// The value without the white space around it: that of ASCII only, so a no-break space stays.
+fn trim(value: &str) -> &str {
+    value.trim_matches([' ', '\t', '\n', '\r', '\u{B}', '\u{C}'])
 }

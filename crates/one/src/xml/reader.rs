@@ -137,7 +137,7 @@ pub fn join<'a>(text: &mut Cow<'a, str>, piece: Cow<'a, str>) {
 /// Refuses characters that XML cannot carry.
 fn checked(text: Cow<'_, str>) -> Result<Cow<'_, str>, Broken> {
     // Two passes, because nearly every text passes the first, which looks at bytes only.
-    let suspicious = text.bytes().any(|byte| byte < 0x20 || byte == 0xEF);
+    let suspicious = text.bytes().any(|byte| byte == 0xEF || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'));
     if suspicious && !text.chars().all(is_char) {
         return Err(Broken::Malformed);
     }

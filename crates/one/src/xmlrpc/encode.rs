@@ -326,6 +326,9 @@ impl Body {
     }
 
     /// The whole body in one buffer, allocated once with the right size; copies nothing when it is one part.
+    ///
+    /// For bodies of some megabytes prefer [`Body::into_chunks`]: touching that much fresh memory takes several times
+    /// as long as copying into it.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
         if self.parts.len() == 1
