@@ -9,6 +9,7 @@ use std::path::Path;
 
 /// Floors of the house. Arrows run down only, except those of [`SAME_FLOOR`].
 const FLOORS: &[(&str, u8)] = &[
+    ("config", 1),
     ("model", 1),
     ("plan", 2),
     ("store", 2),
@@ -22,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("linux", 3),
     ("cli", 3),
     ("rest", 4),
+    ("one", 4),
     ("daemon", 5),
     ("sim", 5),
 ];
@@ -33,6 +35,9 @@ const SAME_FLOOR: &[(&str, &str)] = &[("errands", "desk")];
 const NEVER: &[(&str, &str)] = &[
     ("rest", "store"),
     ("rest", "engine"),
+    ("one", "store"),
+    ("one", "engine"),
+    ("one", "wire"),
     ("agent", "store"),
     ("agent", "desk"),
     ("linux", "wire"),

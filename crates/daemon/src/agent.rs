@@ -1,9 +1,9 @@
 //! The role `agent`: one host and its drivers.
 
 use crate::clock::SystemClock;
-use crate::config::Config;
 use anyhow::{Context as _, Result, bail};
 use holm_agent::{Agent, AgentParts, FileLedger, HttpsFetch, Settings, TlsDial};
+use holm_config::Config;
 use holm_linux::LinuxSettings;
 use holm_linux::doctor::Check;
 use holm_model::hosts::Accelerator;

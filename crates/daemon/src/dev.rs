@@ -2,11 +2,11 @@
 //! and for measuring at scale. Nothing is kept, nothing is started, no root is needed.
 
 use crate::clock::SystemClock;
-use crate::config::Config;
 use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
 use holm_agent::{Agent, AgentHandle, AgentParts, Dial, DialError, Ends, MemoryLedger, Settings};
 use holm_blobs::ImageStore;
+use holm_config::Config;
 use holm_desk::{Caller, Desk, DeskParts, Intent, JoinClaim, JoinTokenDraft, SystemEntropy};
 use holm_driver::fake::{FakeFetch, FakeHost, Interference};
 use holm_engine::Engine;

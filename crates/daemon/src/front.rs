@@ -1,9 +1,10 @@
 //! The role `front`: opens the store, starts engine, errands and doors, and ends in good order when told to.
 
 use crate::clock::SystemClock;
-use crate::config::{Config, Front};
+use crate::insight;
 use anyhow::{Context as _, Result};
 use holm_blobs::ImageStore;
+use holm_config::{Config, Front};
 use holm_desk::{Bootstrapped, Desk, DeskParts, SystemEntropy};
 use holm_engine::Engine;
 use holm_model::Clock;
@@ -29,6 +30,7 @@ pub async fn run(config: &Config) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let journal = SqliteJournal::open(front.data_dir.join("holm.db"))
         .with_context(|| format!("cannot open the database {}", front.data_dir.join("holm.db").display()))?;
+    let (journal, commits) = insight::Timed::new(journal);
     let store = tokio::task::spawn_blocking(move || Store::open(Box::new(journal), Mode::Thread, uuid::Uuid::new_v4()))
         .await??;
     let images = ImageStore::open(front.data_dir.join("images"))?;
@@ -47,15 +49,24 @@ pub async fn run(config: &Config) -> Result<()> {
         let (dir, names, clock) = (front.data_dir.join("tls"), link_names(front), clock.clone());
         Arc::new(tokio::task::spawn_blocking(move || holm_rest::Authority::open(&dir, &names, clock)).await??)
     };
+    let engine = Engine::with_settings(
+        store.clone(),
+        clock.clone(),
+        holm_engine::Settings {
+            host_lease: Duration::from_secs(front.host_lease_s),
+            ..holm_engine::Settings::default()
+        },
+    );
     let stop = CancellationToken::new();
     let links = holm_rest::Links::new();
-    let api = holm_rest::Api::new(holm_rest::ApiParts {
+    let parts = holm_rest::ApiParts {
         desk: desk.clone(),
         links: links.clone(),
         link_url: front.effective_link_url(),
         authority_fingerprint: authority.fingerprint(),
         stop: stop.clone(),
-    });
+    };
+    let api = holm_rest::Api::with_insight(parts, insight::insight(commits, engine.figures()));
     let encryption = match (&front.tls_certificate, &front.tls_key) {
         (Some(certificate), Some(key)) => listen::api_tls_of_files(certificate, key)?,
         _ if front.listen.ip().is_loopback() => Encryption::Plain,
@@ -67,14 +78,6 @@ pub async fn run(config: &Config) -> Result<()> {
     let (api_address, link_address) = (api_listener.local_address()?, link_listener.local_address()?);
 
     let (engine_stop, engine_told) = watch::channel(false);
-    let engine = Engine::with_settings(
-        store.clone(),
-        clock.clone(),
-        holm_engine::Settings {
-            host_lease: Duration::from_secs(front.host_lease_s),
-            ..holm_engine::Settings::default()
-        },
-    );
     let engine = tokio::spawn(engine.run(engine_told));
     let errands = tokio::spawn(run_errands(desk.clone(), errand_settings(front), stop.clone()));
     let follower = tokio::spawn(holm_rest::follow(desk.clone(), links.clone()));

@@ -1,7 +1,7 @@
 //! The log: structured, on standard error, in one of two formats.
 
-use crate::config::Log;
 use anyhow::{Context as _, Result};
+use holm_config::Log;
 use tracing_subscriber::EnvFilter;
 
 /// Installs the log for the whole process. `HOLM_LOG` overrides the configured level.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use holm_daemon::config::Config;
+use holm_config::Config;
 use holm_daemon::{agent, dev, doctor, front, logging, up};
 use holm_linux::packages::{self, Purpose};
 use std::path::PathBuf;
@@ -177,7 +177,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 }
             );
         }
-        Role::ConfigReference => print!("{}", holm_daemon::config::reference()),
+        Role::ConfigReference => print!("{}", holm_config::reference()),
         Role::Man { dir } => {
             if !dir.is_dir() {
                 bail!("{} is no directory", dir.display());

@@ -1,9 +1,9 @@
 //! `holmd up` and `holmd down`: the first minute, and leaving no trace.
 
 use crate::api::Api;
-use crate::config::Config;
 use crate::processes::Service;
 use anyhow::{Context as _, Result, bail};
+use holm_config::Config;
 use holm_linux::packages::{self, Purpose};
 use holm_wire::v1;
 use reqwest::Method;

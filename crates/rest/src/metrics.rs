@@ -14,8 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Upper bounds of the latency histogram, seconds.
@@ -39,6 +39,76 @@ struct OfState {
     state: String,
 }
 
+/// Times something takes, as a histogram. Clones count into the same one.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    histogram: Histogram,
+    count: Arc<AtomicU64>,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { histogram: Histogram::new(BOUNDS), count: Arc::default() }
+    }
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn observe(&self, took: Duration) {
+        self.histogram.observe(took.as_secs_f64());
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// One number of a part of the front-end that the API does not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    name: &'static str,
+    help: &'static str,
+    value: u64,
+    grows: bool,
+}
+
+impl Reading {
+    /// A count since the start that only grows; its name is shown with `_total` after it.
+    #[must_use]
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value, grows: true }
+    }
+
+    /// A number that may also fall.
+    #[must_use]
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value, grows: false }
+    }
+
+    /// Its name, without what all names begin with.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// What parts of the front-end that the API does not see say about themselves.
+pub struct Insight {
+    /// Histograms with their names (without a unit) and meanings.
+    pub latencies: Vec<(&'static str, &'static str, Latency)>,
+    /// Looks up numbers; called when somebody reads the metrics, so it must be quick.
+    pub readings: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
+}
+
+impl Default for Insight {
+    fn default() -> Self {
+        Self { latencies: vec![], readings: Box::new(Vec::new) }
+    }
+}
+
 /// Which route a request belongs to, for its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Series(usize);
@@ -56,13 +126,17 @@ pub struct Metrics {
     registry: Registry,
     answered: Family<Answered, Counter>,
     routes: Vec<Route>,
+    readings: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
 }
 
 impl Metrics {
-    /// Metrics for these routes; requests to other paths are counted together.
+    /// Metrics for these routes and of what the API does not see; requests to other paths are counted together.
     #[must_use]
-    pub fn new(paths: Vec<String>) -> Self {
+    pub fn new(paths: Vec<String>, insight: Insight) -> Self {
         let mut registry = Registry::with_prefix("holm");
+        for (name, help, latency) in insight.latencies {
+            registry.register_with_unit(name, help, Unit::Seconds, latency.histogram);
+        }
         let answered = Family::<Answered, Counter>::default();
         registry.register("http_requests", "Requests answered, by route, method and status", answered.clone());
         let seconds = Family::<OfRoute, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(BOUNDS));
@@ -82,7 +156,7 @@ impl Metrics {
                 name,
             })
             .collect();
-        Self { registry, answered, routes }
+        Self { registry, answered, routes, readings: insight.readings }
     }
 
     /// The route of a path. Paths are few and short: looking through them beats any cleverness.
@@ -127,13 +201,13 @@ impl Metrics {
         if let Some(rest) = text.strip_suffix("# EOF\n") {
             text.truncate(rest.len());
         }
-        encode(&mut text, &present(counts, revision, links))?;
+        encode(&mut text, &present(counts, revision, links, &(self.readings)()))?;
         Ok(text)
     }
 }
 
 /// What is looked up when somebody asks.
-fn present(counts: &Counts, revision: u64, links: &Links) -> Registry {
+fn present(counts: &Counts, revision: u64, links: &Links, readings: &[Reading]) -> Registry {
     let mut registry = Registry::with_prefix("holm");
     for (name, help, states) in [
         ("vms", "VMs by state", &counts.vms),
@@ -155,8 +229,18 @@ fn present(counts: &Counts, revision: u64, links: &Links) -> Registry {
     gauge("store_revision", "Revision of the store; its growth is the number of commits", revision);
     gauge("links", "Hosts whose agent is connected", links.connected() as u64);
     gauge("streams", "Consoles and screens open over the hosts' links", links.streams());
+    for reading in readings.iter().filter(|reading| !reading.grows) {
+        gauge(reading.name, reading.help, reading.value);
+    }
+    for reading in readings.iter().filter(|reading| reading.grows) {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(reading.value);
+        registry.register(reading.name, reading.help, counter);
+    }
     if let Some(usage) = usage() {
-        gauge("process_resident_memory_bytes", "Memory of the front-end's process", usage.resident_bytes);
+        let memory = Gauge::<i64>::default();
+        memory.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
+        registry.register("process_resident_memory_bytes", "Memory of the front-end's process", memory);
         let seconds = Counter::<f64, AtomicU64>::default();
         seconds.inc_by(usage.cpu_s);
         registry.register_with_unit("process_cpu", "Processor time of the front-end's process", Unit::Seconds, seconds);
@@ -188,7 +272,16 @@ mod tests {
 
     #[test]
     fn requests_are_counted_under_their_route() {
-        let metrics = Metrics::new(vec!["/api/v1/vms".into(), "/api/v1/vms/{vm}".into(), "/healthz".into()]);
+        let latency = Latency::default();
+        let insight = Insight {
+            latencies: vec![("store_commit_duration", "Time of a commit", latency.clone())],
+            readings: Box::new(|| {
+                vec![Reading::counter("engine_claims", "Claims", 5), Reading::gauge("engine_queue_length", "Queue", 2)]
+            }),
+        };
+        latency.observe(Duration::from_millis(3));
+        assert_eq!(latency.count(), 1);
+        let metrics = Metrics::new(vec!["/api/v1/vms".into(), "/api/v1/vms/{vm}".into(), "/healthz".into()], insight);
         for (path, route) in [
             ("/api/v1/vms", 0),
             ("/api/v1/vms/web", 1),
@@ -210,6 +303,11 @@ mod tests {
             "holm_vms{state=\"running\"} 7",
             "holm_store_revision 42",
             "holm_links 0",
+            "holm_store_commit_duration_seconds_count 1",
+            "holm_store_commit_duration_seconds_bucket{le=\"0.005\"} 1",
+            "holm_store_commit_duration_seconds_bucket{le=\"0.0025\"} 0",
+            "holm_engine_claims_total 5",
+            "holm_engine_queue_length 2",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

@@ -23,7 +23,7 @@ pub use door::Door;
 pub use openapi::openapi_json;
 
 use crate::link::Links;
-use crate::metrics::Metrics;
+use crate::metrics::{Insight, Metrics};
 use crate::problem::Refusal;
 use axum::extract::OriginalUri;
 use axum::{Router, http};
@@ -64,7 +64,13 @@ impl Api {
     /// The state of an API. It says it is not ready until [`Api::set_ready`].
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
-        let metrics = Metrics::new(openapi::paths());
+        Self::with_insight(parts, Insight::default())
+    }
+
+    /// As [`Self::new`]; the metrics also show what other parts of the front-end say about themselves.
+    #[must_use]
+    pub fn with_insight(parts: ApiParts, insight: Insight) -> Self {
+        let metrics = Metrics::new(openapi::paths(), insight);
         Self(Arc::new(Inner {
             parts,
             metrics,

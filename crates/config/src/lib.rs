@@ -2,6 +2,9 @@
 //!
 //! Every setting has a default, so an empty or absent file is a valid one. An unknown setting is an error: a typing
 //! mistake must not silently leave a default in force. `docs/reference/configuration.md` is generated from this file.
+//!
+//! It is a room of its own, below all others: whoever only reads settings, such as the fuzz target that feeds it
+//! nonsense, does not need the rest of the house.
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -225,14 +228,14 @@ impl Config {
 #[must_use]
 pub fn reference() -> String {
     let mut page = String::from(
-        "# Configuration\n\nGenerated from `crates/daemon/src/config.rs`; do not edit.\n\n\
+        "# Configuration\n\nGenerated from `crates/config/src/lib.rs`; do not edit.\n\n\
          The file is `/etc/holm/holm.toml` unless `--config` names another. Every setting has a default, an absent \
          file is a valid one, and an unknown setting is refused.\n",
     );
     let defaults = toml::Value::try_from(Config::default()).unwrap_or(toml::Value::Boolean(false));
     let mut doc: Vec<&str> = vec![];
     let mut section = None;
-    for line in include_str!("config.rs").lines() {
+    for line in include_str!("lib.rs").lines() {
         let line = line.trim();
         if let Some(text) = line.strip_prefix("/// ") {
             doc.push(text);
