@@ -3,6 +3,7 @@
 use crate::run::{self, cargo, command, with_env};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
+use std::path::PathBuf;
 
 /// Files that are made from code, and the command line that prints each.
 const GENERATED: &[(&str, &[&str])] = &[
@@ -31,15 +32,30 @@ pub fn ci() -> Result<()> {
     test()
 }
 
-/// Checks licences and known vulnerabilities, where cargo-deny and its data are there.
+/// Checks licences, bans and sources where cargo-deny is installed, and known vulnerabilities where their database was
+/// fetched before (`cargo deny fetch`): a check that needs the network would fail for reasons that are not ours.
 fn deny() -> Result<()> {
     if run::output(&cargo(), &["deny", "--version"]).is_err() {
-        eprintln!(
-            "cargo-deny is not installed: licences and bans are checked where it is (`cargo install cargo-deny`)."
-        );
+        eprintln!("cargo-deny is not installed: licenses and bans are not checked (`cargo install cargo-deny`).");
         return Ok(());
     }
-    command(&cargo(), &["deny", "--offline", "check", "licenses", "bans", "sources"])
+    command(&cargo(), &["deny", "--offline", "check", "licenses", "bans", "sources"])?;
+    if !has_advisories() {
+        eprintln!("The advisory database is not here: known vulnerabilities are not checked (`cargo deny fetch`).");
+        return Ok(());
+    }
+    command(&cargo(), &["deny", "--offline", "check", "advisories"])
+}
+
+/// Whether cargo-deny has ever fetched an advisory database on this machine.
+fn has_advisories() -> bool {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let Some(home) = home else { return false };
+    ["advisory-dbs", "advisory-db"]
+        .iter()
+        .any(|dir| fs::read_dir(home.join(dir)).is_ok_and(|mut entries| entries.next().is_some()))
 }
 
 /// Writes every generated file.
@@ -71,18 +87,57 @@ pub fn test() -> Result<()> {
     with_env(&cargo(), &["test", "--locked", "--package", "holm-e2e", "--", "--test-threads=1"], &environment)
 }
 
-/// Runs a fuzz target, or lists them.
+/// Runs a fuzz target or, named `all`, each of them; without a name they are listed.
 pub fn fuzz(target: Option<&str>, seconds: u64) -> Result<()> {
-    let Some(target) = target else {
-        for entry in fs::read_dir("fuzz/fuzz_targets").context("no fuzz targets here")? {
-            println!("{}", entry?.path().file_stem().unwrap_or_default().to_string_lossy());
+    let targets = fuzz_targets()?;
+    let chosen: Vec<&str> = match target {
+        None => {
+            println!("{}", targets.join("\n"));
+            return Ok(());
         }
-        return Ok(());
+        Some("all") => targets.iter().map(String::as_str).collect(),
+        Some(name) if targets.iter().any(|known| known == name) => vec![name],
+        Some(name) => bail!("there is no fuzz target {name}: there are {} and all", targets.join(", ")),
     };
-    if run::output(&cargo(), &["fuzz", "--version"]).is_err() {
-        bail!("cargo-fuzz is not installed: `cargo install cargo-fuzz`");
-    }
-    // The stable compiler builds sanitizer coverage when it is told that it may.
+    let cargo_fuzz = cargo_fuzz()?.display().to_string();
+    let into = run::target_dir().join("fuzz").display().to_string();
     let limit = format!("-max_total_time={seconds}");
-    with_env(&cargo(), &["fuzz", "run", "--sanitizer", "none", target, "--", &limit], &[("RUSTC_BOOTSTRAP", "1")])
+    // Nothing of Holm takes long over an input, or much memory: more of either is a finding.
+    let limits = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"];
+    for target in chosen {
+        let mut arguments = vec!["fuzz", "run", "--sanitizer", "none", "--target-dir", &into, target, "--", &limit];
+        arguments.extend(limits);
+        // The stable compiler builds coverage for the fuzzer when it is told that it may.
+        with_env(&cargo_fuzz, &arguments, &[("RUSTC_BOOTSTRAP", "1")])?;
+    }
+    Ok(())
+}
+
+fn fuzz_targets() -> Result<Vec<String>> {
+    let mut names = vec![];
+    for entry in fs::read_dir("fuzz/fuzz_targets").context("no fuzz targets here")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The program cargo-fuzz: the installed one, else one built into the target directory.
+fn cargo_fuzz() -> Result<PathBuf> {
+    if run::output("cargo-fuzz", &["--version"]).is_ok() {
+        return Ok("cargo-fuzz".into());
+    }
+    let tools = run::target_dir().join("tools");
+    let program = tools.join("bin/cargo-fuzz");
+    if !program.exists() {
+        eprintln!("cargo-fuzz is not installed; it is built into {}.", tools.display());
+        command(&cargo(), &["install", "--locked", "cargo-fuzz", "--root", &tools.display().to_string()])?;
+    }
+    if run::output("c++", &["--version"]).is_err() {
+        bail!("the fuzzer is C++ and there is no compiler for it: apt-get install -y g++");
+    }
+    Ok(program)
 }

@@ -53,14 +53,14 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// Builds release packages: a .deb, and a static CLI and agent where the musl target is installed.
+    /// Builds release packages: a .deb and, where static binaries can be linked, an archive of them for other systems.
     Dist,
-    /// Runs a fuzz target for some time.
+    /// Runs a fuzz target for some time, installing what that needs.
     Fuzz {
-        /// Name of the target; without one they are listed.
+        /// Name of the target, or `all` for one after the other; without one they are listed.
         target: Option<String>,
-        /// Seconds.
-        #[arg(long, default_value_t = 60)]
+        /// Seconds for each.
+        #[arg(default_value_t = 60)]
         seconds: u64,
     },
 }
