@@ -195,7 +195,7 @@ fn found(common: &Common, guest: &MachineSeen) -> VmStatus {
         since: guest.started_at,
         restarts: memory.restarts,
         message: Some("found on the host; the plan says nothing of it, so it is left alone".into()),
-        refused: false,
+        ..VmStatus::default()
     }
 }
 

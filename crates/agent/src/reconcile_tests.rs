@@ -26,6 +26,9 @@ fn plan(power: Power, boot_seq: u64, restart: RestartPolicy) -> Wanted {
         nics: Vec::new(),
         context: ContextFiles::default(),
         graphics: false,
+        snapshots: vec![],
+        revert: None,
+        exports: vec![],
     }))
 }
 

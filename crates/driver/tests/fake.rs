@@ -54,16 +54,19 @@ impl Ground for Fake {
             machine: Machine::Q35,
             firmware: Firmware::Bios,
             boot: BootPlan::Disk,
-            disks: vec![DiskPlan { id: 0, base: Some(base), size_mib: 100 }],
-            nics: vec![NicPlan {
-                id: 0,
-                network: NetworkId(7),
-                mac: MacAddr::for_nic(vm, 0, None),
-                ip4: Some([10, 0, 0, 2].into()),
-                ip6: None,
-            }],
+            disks: vec![DiskPlan::new(0, Some(base), 100)],
+            nics: vec![NicPlan::new(
+                0,
+                NetworkId(7),
+                MacAddr::for_nic(vm, 0, None),
+                Some([10, 0, 0, 2].into()),
+                None,
+            )],
             context: ContextFiles::default(),
             graphics: true,
+            snapshots: vec![],
+            revert: None,
+            exports: vec![],
         }
     }
     fn network(&self) -> NetworkPlan {

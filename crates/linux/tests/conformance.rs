@@ -59,14 +59,8 @@ impl Ground for Machine1 {
             machine: Machine::Q35,
             firmware: Firmware::Bios,
             boot: BootPlan::Disk,
-            disks: vec![DiskPlan { id: 0, base: Some(self.disk.clone()), size_mib: 64 }],
-            nics: vec![NicPlan {
-                id: 0,
-                network: NetworkId(0),
-                mac: MacAddr::for_nic(vm, 0, Some(ip4)),
-                ip4: Some(ip4),
-                ip6: None,
-            }],
+            disks: vec![DiskPlan::new(0, Some(self.disk.clone()), 64)],
+            nics: vec![NicPlan::new(0, NetworkId(0), MacAddr::for_nic(vm, 0, Some(ip4)), Some(ip4), None)],
             context: ContextFiles {
                 context_sh: format!("SET_HOSTNAME='guest-{vm}'\n"),
                 meta_data: format!("instance-id: {vm}\n"),
@@ -74,6 +68,9 @@ impl Ground for Machine1 {
                 network_config: None,
             },
             graphics: true,
+            snapshots: vec![],
+            revert: None,
+            exports: vec![],
         }
     }
 

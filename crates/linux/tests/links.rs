@@ -88,13 +88,13 @@ fn port(vm: u32, network: u32) -> Port {
     Port {
         vm: VmId(vm),
         hostname: format!("guest-{vm}"),
-        nic: NicPlan {
-            id: 0,
-            network: NetworkId(network),
-            mac: MacAddr::for_nic(VmId(vm), 0, Some(ip4)),
-            ip4: Some(ip4),
-            ip6: Some(format!("fd{}::{}", 70 + network, 10 + vm).parse().expect("an address")),
-        },
+        nic: NicPlan::new(
+            0,
+            NetworkId(network),
+            MacAddr::for_nic(VmId(vm), 0, Some(ip4)),
+            Some(ip4),
+            Some(format!("fd{}::{}", 70 + network, 10 + vm).parse().expect("an address")),
+        ),
     }
 }
 

@@ -70,7 +70,7 @@ impl Place {
 
     fn talking(&self, vm: u32) -> MachineOrder {
         let mut order = order(vm);
-        order.plan.disks = vec![DiskPlan { id: 0, base: None, size_mib: 1 }];
+        order.plan.disks = vec![DiskPlan::new(0, None, 1)];
         order.disks = vec![self.talking_disk()];
         order
     }
@@ -141,6 +141,9 @@ fn order(vm: u32) -> MachineOrder {
             nics: vec![],
             context: ContextFiles::default(),
             graphics: false,
+            snapshots: vec![],
+            revert: None,
+            exports: vec![],
         },
         disks: vec![],
         kernel: None,

@@ -6,7 +6,8 @@
 use crate::hosts::HostFacts;
 use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
-use crate::vms::{Firmware, Machine, Power, RestartPolicy, VmStatus};
+use crate::samples::Samples;
+use crate::vms::{Export, Firmware, Machine, Power, RestartPolicy, Revert, VmStatus};
 use crate::{CpuShare, HostId, NetworkId, VmId};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -95,6 +96,15 @@ pub struct VmPlan {
     pub context: ContextFiles,
     /// Whether it has a screen.
     pub graphics: bool,
+    /// Numbers of the snapshots of memory, devices and disks that are to be kept; all others are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<u32>,
+    /// The last wish to go back to one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<Revert>,
+    /// Copies of disks to send to the front-end. One that is here waits for its bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<Export>,
 }
 
 impl VmPlan {
@@ -129,6 +139,19 @@ pub enum BootPlan {
     },
 }
 
+/// How a disk is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bus {
+    /// A virtio block device.
+    #[default]
+    Virtio,
+    /// A disk of a virtio SCSI controller.
+    Scsi,
+    /// A disk of the machine's own SATA controller; six at most, and none comes or goes while the guest runs.
+    Sata,
+}
+
 /// One disk: an overlay over a cached base, or empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskPlan {
@@ -138,6 +161,42 @@ pub struct DiskPlan {
     pub base: Option<ImageRef>,
     /// Its size in the guest, MiB; grows, never shrinks.
     pub size_mib: u64,
+    /// How it is attached.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bus: Bus,
+    /// Whether the guest may only read it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_only: bool,
+    /// Whether the guest sees a CD-ROM.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cdrom: bool,
+    /// Numbers of the snapshots to be kept in it; all others are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<u32>,
+    /// The last wish to go back to one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<Revert>,
+}
+
+impl DiskPlan {
+    /// A plain disk.
+    #[must_use]
+    pub fn new(id: u32, base: Option<ImageRef>, size_mib: u64) -> Self {
+        Self {
+            id,
+            base,
+            size_mib,
+            bus: Bus::default(),
+            read_only: false,
+            cdrom: false,
+            snapshots: Vec::new(),
+            revert: None,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One network card.
@@ -153,6 +212,20 @@ pub struct NicPlan {
     pub ip4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub ip6: Option<Ipv6Addr>,
+    /// Further IPv4 addresses it may use (its aliases).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_ip4: Vec<Ipv4Addr>,
+    /// Further IPv6 addresses it may use (its aliases).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_ip6: Vec<Ipv6Addr>,
+}
+
+impl NicPlan {
+    /// A card with these addresses and no others.
+    #[must_use]
+    pub fn new(id: u32, network: NetworkId, mac: MacAddr, ip4: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>) -> Self {
+        Self { id, network, mac, ip4, ip6, more_ip4: Vec::new(), more_ip6: Vec::new() }
+    }
 }
 
 /// The files a guest reads about itself, as text, ready to be written on two small ISO 9660 media.
@@ -203,4 +276,7 @@ pub struct HostReport {
     /// What the host's self-check complains about.
     #[serde(default)]
     pub complaints: Vec<String>,
+    /// What was measured, where something was since the report before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
 }

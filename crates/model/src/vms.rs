@@ -283,6 +283,9 @@ pub struct PlacementRule {
     /// Whether it should be placed anew when there is a better host.
     #[serde(default)]
     pub resched: bool,
+    /// The host its next placement is on, chosen by somebody; forgotten once it is placed.
+    #[serde(default)]
+    pub target: Option<HostId>,
     /// Whether it gives up its host once it is saved or off; its disks then wait in the front-end's store.
     #[serde(default)]
     pub away: bool,
@@ -369,6 +372,9 @@ pub struct VmSpec {
     /// Copies of disks that are to become images.
     #[serde(default)]
     pub exports: Vec<Export>,
+    /// Whether it is to be deleted once it is off.
+    #[serde(default)]
+    pub terminate: bool,
 }
 
 impl VmSpec {
@@ -394,6 +400,7 @@ impl VmSpec {
             next_snapshot: 0,
             revert: None,
             exports: Vec::new(),
+            terminate: false,
         }
     }
 
@@ -638,6 +645,48 @@ pub struct VmStatus {
     /// Set when the host cannot ever do it: the engine may try another host if it never started here.
     #[serde(default)]
     pub refused: bool,
+    /// The newest thing that was asked for and cannot be done (a device the guest does not let go, a snapshot of a
+    /// guest that does not run). The rest of that generation is in effect all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failure>,
+    /// How far the copies of its disks are that are to become images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<ExportStatus>,
+}
+
+/// Something that was asked for and cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The generation of the spec that asked for it.
+    pub generation: u64,
+    /// What and why, one sentence for people.
+    pub says: String,
+}
+
+/// How far one export is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportStatus {
+    /// The image that is to get the copy.
+    pub image: ImageId,
+    /// Where it stands.
+    pub state: ExportState,
+    /// What went wrong last, one sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Where an export stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportState {
+    /// The disk is being copied on its host.
+    Copying,
+    /// The copy is on its way to the front-end.
+    Pushing,
+    /// The front-end has it.
+    Done,
+    /// It cannot be done; the message says why.
+    Failed,
 }
 
 /// A virtual machine.

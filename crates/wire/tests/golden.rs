@@ -70,16 +70,16 @@ fn plan() -> HostPlan {
             firmware: Firmware::Bios,
             boot: BootPlan::Kernel { kernel, initrd: None, cmdline: "console=ttyS0 quiet".into() },
             disks: vec![
-                DiskPlan { id: 0, base: Some(image), size_mib: 4096 },
-                DiskPlan { id: 1, base: None, size_mib: 100 },
+                DiskPlan::new(0, Some(image), 4096),
+                DiskPlan::new(1, None, 100),
             ],
-            nics: vec![NicPlan {
-                id: 0,
-                network: NetworkId(0),
-                mac: MacAddr([2, 0, 10, 77, 0, 2]),
-                ip4: Some([10, 77, 0, 2].into()),
-                ip6: Some("fd77::2".parse().expect("is an address")),
-            }],
+            nics: vec![NicPlan::new(
+                0,
+                NetworkId(0),
+                MacAddr([2, 0, 10, 77, 0, 2]),
+                Some([10, 77, 0, 2].into()),
+                Some("fd77::2".parse().expect("is an address")),
+            )],
             context: ContextFiles {
                 context_sh: "SET_HOSTNAME='web'\n".into(),
                 meta_data: "instance-id: holm-42\n".into(),
@@ -87,6 +87,9 @@ fn plan() -> HostPlan {
                 network_config: Some("version: 2\n".into()),
             },
             graphics: true,
+            snapshots: vec![],
+            revert: None,
+            exports: vec![],
         }],
         absent: vec![VmId(7)],
         networks: vec![NetworkPlan { id: NetworkId(0), name: "default".into(), spec }],
@@ -109,6 +112,7 @@ fn report() -> HostReport {
         uefi: true,
         boot_id: "3d1e".into(),
         interfaces: vec!["eth0".into()],
+        ..HostFacts::default()
     };
     let status = VmStatus {
         observed: Observed::Running,
@@ -129,6 +133,7 @@ fn report() -> HostReport {
         absent: vec![VmId(7)],
         strays: vec!["vm-99".into()],
         complaints: vec!["The clock is 40 s behind.".into()],
+        ..HostReport::default()
     }
 }
 

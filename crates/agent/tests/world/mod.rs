@@ -40,20 +40,17 @@ pub fn vm(id: u32) -> VmPlan {
         machine: Machine::Q35,
         firmware: Firmware::Bios,
         boot: BootPlan::Disk,
-        disks: vec![DiskPlan {
-            id: 0,
-            base: Some(ImageRef { digest: "ab".repeat(32), format: ImageFormat::Qcow2, file_size: 1000 }),
-            size_mib: 100,
-        }],
-        nics: vec![NicPlan {
-            id: 0,
-            network: NetworkId(0),
-            mac: MacAddr::for_nic(VmId(id), 0, None),
-            ip4: None,
-            ip6: None,
-        }],
+        disks: vec![DiskPlan::new(
+            0,
+            Some(ImageRef { digest: "ab".repeat(32), format: ImageFormat::Qcow2, file_size: 1000 }),
+            100,
+        )],
+        nics: vec![NicPlan::new(0, NetworkId(0), MacAddr::for_nic(VmId(id), 0, None), None, None)],
         context: ContextFiles::default(),
         graphics: true,
+        snapshots: vec![],
+        revert: None,
+        exports: vec![],
     }
 }
 

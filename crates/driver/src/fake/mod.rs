@@ -303,6 +303,7 @@ impl FakeHost {
             uefi: true,
             boot_id: "boot-1".into(),
             interfaces: vec!["eth0".into()],
+            ..HostFacts::default()
         };
         Self::with_facts(clock, facts)
     }

@@ -39,7 +39,7 @@ fn lines(order: &MachineOrder, around: &Surroundings) -> Vec<String> {
 fn a_disk_guest_on_q35() {
     let mut order = order(7);
     order.plan.vcpus = 2;
-    order.plan.disks = vec![DiskPlan { id: 0, base: None, size_mib: 64 }];
+    order.plan.disks = vec![DiskPlan::new(0, None, 64)];
     order.disks = vec!["/data/disks/7/0,odd.qcow2".into()];
     order.media = vec!["/data/disks/7/context.iso".into()];
     order.plan.nics = vec![nic(0)];

@@ -27,6 +27,9 @@ pub fn order(vm: u32) -> MachineOrder {
             nics: vec![],
             context: ContextFiles::default(),
             graphics: false,
+            snapshots: vec![],
+            revert: None,
+            exports: vec![],
         },
         disks: vec![],
         kernel: None,
@@ -38,5 +41,5 @@ pub fn order(vm: u32) -> MachineOrder {
 
 /// A network card.
 pub fn nic(id: u32) -> NicPlan {
-    NicPlan { id, network: NetworkId(0), mac: MacAddr([2, 0, 10, 77, 0, 2]), ip4: None, ip6: None }
+    NicPlan::new(id, NetworkId(0), MacAddr([2, 0, 10, 77, 0, 2]), None, None)
 }

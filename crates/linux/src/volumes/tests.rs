@@ -49,7 +49,7 @@ fn qcow2(directory: &Path, size: &str) -> Vec<u8> {
 }
 
 fn plan(id: u32, base: Option<ImageRef>, size_mib: u64) -> DiskPlan {
-    DiskPlan { id, base, size_mib }
+    DiskPlan::new(id, base, size_mib)
 }
 
 #[tokio::test]
