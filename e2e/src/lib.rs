@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`cloud::Cloud`].
 
+pub mod by_hand;
 pub mod cloud;
 pub mod lab;
 pub mod load;

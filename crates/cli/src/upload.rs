@@ -230,8 +230,10 @@ impl Upload {
 
     fn read_from(mut self, offset: u64, give: &mpsc::Sender<std::io::Result<Bytes>>) -> (Self, Result) {
         let mut at = offset;
+        let (back, used) = std::sync::mpsc::channel();
         while at < self.size {
-            let mut buffer = vec![0u8; usize::try_from(self.size - at).unwrap_or(CHUNK).min(CHUNK)];
+            let mut buffer: Vec<u8> = used.try_recv().unwrap_or_default();
+            buffer.resize(usize::try_from(self.size - at).unwrap_or(CHUNK).min(CHUNK), 0);
             if let Err(error) = read_at(&self.file, &mut buffer, at) {
                 // The request must not end as if it were complete.
                 let _ = give.blocking_send(Err(std::io::Error::other("the file cannot be read")));
@@ -243,12 +245,31 @@ impl Upload {
                 let skip = usize::try_from(self.hash.up_to - at).unwrap_or(0);
                 self.hash.update(&buffer[skip..]);
             }
-            if give.blocking_send(Ok(buffer.into())).is_err() {
+            if give.blocking_send(Ok(Bytes::from_owner(Piece { buffer, back: back.clone() }))).is_err() {
                 break;
             }
             at = end;
         }
         (self, Ok(()))
+    }
+}
+
+/// A piece on its way; its buffer comes back to be filled again, for fresh memory costs as much as reading.
+struct Piece {
+    buffer: Vec<u8>,
+    back: std::sync::mpsc::Sender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // After the last piece nobody takes it.
+        let _ = self.back.send(std::mem::take(&mut self.buffer));
     }
 }
 
