@@ -72,6 +72,10 @@ impl<'a> Pull<'a> {
                     if self.depth == 0 && std::mem::replace(&mut self.rooted, true) {
                         return Err(Broken::Malformed);
                     }
+                    // Looking for duplicates would take the square of their number, and nobody reads them.
+                    if tag.attributes().with_checks(false).any(|attribute| attribute.is_err()) {
+                        return Err(Broken::Malformed);
+                    }
                     self.depth += 1;
                     if self.depth > self.deepest {
                         return Err(Broken::Depth);
@@ -89,9 +93,9 @@ impl<'a> Pull<'a> {
                         }
                         continue;
                     }
-                    return Ok(Item::Text(checked(text.xml10_content())?));
+                    return Ok(Item::Text(checked(text.xml10_content(), true)?));
                 }
-                Event::CData(text) if self.depth > 0 => return Ok(Item::Text(checked(text.xml10_content())?)),
+                Event::CData(text) if self.depth > 0 => return Ok(Item::Text(checked(text.xml10_content(), false)?)),
                 Event::GeneralRef(reference) if self.depth > 0 => {
                     let character = match &*reference {
                         "amp" => "&",
@@ -109,10 +113,16 @@ impl<'a> Pull<'a> {
                     };
                     return Ok(Item::Text(Cow::Borrowed(character)));
                 }
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(_) if !self.rooted => {}
                 Event::Eof if self.rooted && self.depth == 0 => return Ok(Item::End),
                 // `expand_empty_elements` keeps empty elements away.
-                Event::Eof | Event::DocType(_) | Event::CData(_) | Event::GeneralRef(_) | Event::Empty(_) => {
+                Event::Eof
+                | Event::Decl(_)
+                | Event::DocType(_)
+                | Event::CData(_)
+                | Event::GeneralRef(_)
+                | Event::Empty(_) => {
                     return Err(Broken::Malformed);
                 }
             }
@@ -134,11 +144,12 @@ pub fn join<'a>(text: &mut Cow<'a, str>, piece: Cow<'a, str>) {
     }
 }
 
-/// Refuses characters that XML cannot carry.
-fn checked(text: Cow<'_, str>) -> Result<Cow<'_, str>, Broken> {
+/// Refuses characters that XML cannot carry, and in text outside CDATA (`plain`) the end of a CDATA section.
+fn checked(text: Cow<'_, str>, plain: bool) -> Result<Cow<'_, str>, Broken> {
     // Two passes, because nearly every text passes the first, which looks at bytes only.
-    let suspicious = text.bytes().any(|byte| byte == 0xEF || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'));
-    if suspicious && !text.chars().all(is_char) {
+    let suspicious =
+        text.bytes().any(|byte| matches!(byte, 0xEF | b']') || byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r'));
+    if suspicious && (!text.chars().all(is_char) || plain && text.contains("]]>")) {
         return Err(Broken::Malformed);
     }
     Ok(text)
