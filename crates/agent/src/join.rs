@@ -3,6 +3,7 @@
 //! The token carries the fingerprint of the front-end's authority, so the very first connection is already one to the
 //! right machine. The key is made here and never leaves. What was learned is stored whole or not at all.
 
+use crate::renew::{PAIR, with_pair};
 use crate::websocket::{FrontEnd, innermost};
 use holm_model::HostId;
 use holm_wire::host::{JOIN_PATH, JoinAnswer, JoinRequest};
@@ -234,15 +235,34 @@ pub fn load(data_dir: &Path) -> Result<Option<Enrolled>, JoinError> {
     };
     let card: Card = serde_json::from_str(&read("identity.json")?)
         .map_err(|e| JoinError::Stored { path: path.clone(), why: format!("identity.json: {e}") })?;
-    Ok(Some(Enrolled {
+    let mut enrolled = Enrolled {
         cloud: card.cloud,
         host: card.host,
         name: card.name,
         url: card.url,
-        key_pem: read("key.pem")?,
-        certificate_pem: read("certificate.pem")?,
+        key_pem: String::new(),
+        certificate_pem: String::new(),
         authority_pem: read("authority.pem")?,
-    }))
+    };
+    if path.join(PAIR).try_exists().map_err(disk(&path))? {
+        enrolled = with_pair(&enrolled, &read(PAIR)?)
+            .map_err(|why| JoinError::Stored { path: path.clone(), why: format!("{PAIR}: {why}") })?;
+    } else {
+        enrolled.key_pem = read("key.pem")?;
+        enrolled.certificate_pem = read("certificate.pem")?;
+    }
+    Ok(Some(enrolled))
+}
+
+/// Writes a new file that only we can read, durably.
+pub(crate) fn private_file(path: &Path, text: &str) -> Result<(), JoinError> {
+    write_new(path, text, 0o600).map_err(disk(path))
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()
 }
 
 /// Stores an identity: written aside, then moved into place in one step.
@@ -267,12 +287,7 @@ pub fn store(data_dir: &Path, enrolled: &Enrolled) -> Result<(), JoinError> {
         ("authority.pem", 0o644, &enrolled.authority_pem),
     ] {
         let file = aside.join(name);
-        let write = || -> io::Result<()> {
-            let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(&file)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()
-        };
-        write().map_err(disk(&file))?;
+        write_new(&file, text, mode).map_err(disk(&file))?;
     }
     // Renaming a directory onto one that is there and not empty fails, so an identity is never replaced.
     fs::rename(&aside, &path).map_err(disk(&path))?;

@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod link;
 mod networks;
 pub mod reconcile;
+pub mod renew;
 mod scribe;
 mod streams;
 pub mod websocket;

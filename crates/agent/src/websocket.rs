@@ -9,7 +9,7 @@ use holm_model::host_plan::ImageRef;
 use holm_wire::host::{Encoded, IMAGE_PATH, LINK_PATH, MAX_FRAME, Message};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -96,7 +96,7 @@ pub(crate) fn tls_config(enrolled: &Enrolled) -> Result<rustls::ClientConfig, St
 /// Dials over mutual TLS.
 pub struct TlsDial {
     front: FrontEnd,
-    tls: tokio_rustls::TlsConnector,
+    tls: RwLock<tokio_rustls::TlsConnector>,
 }
 
 impl TlsDial {
@@ -105,10 +105,23 @@ impl TlsDial {
     /// # Errors
     /// One sentence when the stored certificates cannot be used.
     pub fn new(enrolled: &Enrolled) -> Result<Self, String> {
-        let mut config = tls_config(enrolled)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { front: FrontEnd::parse(&enrolled.url)?, tls: Arc::new(config).into() })
+        Ok(Self { front: FrontEnd::parse(&enrolled.url)?, tls: RwLock::new(connector(enrolled)?) })
     }
+
+    /// Shows this certificate from now on; links that are open stay open.
+    ///
+    /// # Errors
+    /// One sentence when it cannot be used; then the one before is shown.
+    pub fn adopt(&self, enrolled: &Enrolled) -> Result<(), String> {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = connector(enrolled)?;
+        Ok(())
+    }
+}
+
+fn connector(enrolled: &Enrolled) -> Result<tokio_rustls::TlsConnector, String> {
+    let mut config = tls_config(enrolled)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config).into())
 }
 
 #[async_trait]
@@ -123,7 +136,8 @@ impl Dial for TlsDial {
             // Reports are small and wanted at once. A socket that cannot do so works all the same.
             let _ = tcp.set_nodelay(true);
             let name = ServerName::try_from(self.front.host.clone()).map_err(|e| failed("naming", e.to_string()))?;
-            let tls = self.tls.connect(name, tcp).await.map_err(|e| failed("securing the link to", e.to_string()))?;
+            let connector = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let tls = connector.connect(name, tcp).await.map_err(|e| failed("securing the link to", e.to_string()))?;
             let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
             let url = format!("wss://{address}{LINK_PATH}");
             let (socket, _) = tokio_tungstenite::client_async_with_config(url, tls, Some(limits))
@@ -186,7 +200,7 @@ impl Dial for TlsDial {
 /// Fetches images from the front-end over mutual TLS.
 pub struct HttpsFetch {
     base: String,
-    client: reqwest::Client,
+    client: RwLock<reqwest::Client>,
 }
 
 impl HttpsFetch {
@@ -196,17 +210,30 @@ impl HttpsFetch {
     /// One sentence when the stored certificates cannot be used.
     pub fn new(enrolled: &Enrolled) -> Result<Self, String> {
         let front = FrontEnd::parse(&enrolled.url)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls_config(enrolled)?)
-            .https_only(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .read_timeout(STALL_LIMIT)
-            .build()
-            .map_err(|e| format!("HTTPS cannot be set up: {e}"))?;
+        let client = RwLock::new(client(enrolled)?);
         Ok(Self { base: format!("https://{}{IMAGE_PATH}", front.authority()), client })
     }
+
+    /// Shows this certificate from now on.
+    ///
+    /// # Errors
+    /// One sentence when it cannot be used; then the one before is shown.
+    pub fn adopt(&self, enrolled: &Enrolled) -> Result<(), String> {
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client(enrolled)?;
+        Ok(())
+    }
+}
+
+fn client(enrolled: &Enrolled) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls_config(enrolled)?)
+        .https_only(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .read_timeout(STALL_LIMIT)
+        .build()
+        .map_err(|e| format!("HTTPS cannot be set up: {e}"))
 }
 
 #[async_trait]
@@ -214,7 +241,8 @@ impl Fetch for HttpsFetch {
     async fn fetch(&self, image: &ImageRef, offset: u64) -> Result<FetchStream, Fault> {
         let digest = &image.digest;
         let failed = |why: String| format!("fetching image {digest} from {}: {why}", self.base);
-        let mut request = self.client.get(format!("{}/{digest}", self.base));
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut request = client.get(format!("{}/{digest}", self.base));
         if offset > 0 {
             request = request.header(reqwest::header::RANGE, format!("bytes={offset}-"));
         }

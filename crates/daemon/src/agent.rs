@@ -58,6 +58,14 @@ pub async fn run(config: &Config) -> Result<()> {
     let drivers = holm_linux::drivers(linux_settings(config))?;
     let dial = TlsDial::new(&enrolled).map_err(anyhow::Error::msg).context("cannot use the stored identity")?;
     let fetch = HttpsFetch::new(&enrolled).map_err(anyhow::Error::msg).context("cannot use the stored identity")?;
+    let (dial, fetch) = (Arc::new(dial), Arc::new(fetch));
+    let renewal = {
+        let (data_dir, enrolled) = (config.agent.data_dir.clone(), enrolled.clone());
+        let (dial, fetch) = (dial.clone(), fetch.clone());
+        tokio::spawn(
+            async move { holm_agent::renew::keep_fresh(data_dir, enrolled, &SystemClock, &dial, &fetch).await },
+        )
+    };
     let defaults = Settings::default();
     let settings = Settings {
         starts_at_once: match config.agent.starts_at_once {
@@ -72,8 +80,8 @@ pub async fn run(config: &Config) -> Result<()> {
         host: enrolled.host,
         ledger: Box::new(FileLedger::open(&config.agent.data_dir)?),
         drivers,
-        dial: Arc::new(dial),
-        fetch: Arc::new(fetch),
+        dial,
+        fetch,
         clock: Arc::new(SystemClock),
         random: Arc::new(rand::random),
         settings,
@@ -82,6 +90,8 @@ pub async fn run(config: &Config) -> Result<()> {
     let agent = Agent::start(parts).await?;
     crate::front::told_to_end().await?;
     tracing::info!("the agent ends; guests go on");
+    // Cut off anywhere, a renewal goes on at the next start.
+    renewal.abort();
     agent.stop().await;
     Ok(())
 }

@@ -236,4 +236,35 @@ impl Desk {
             }
         }
     }
+
+    /// From now on the host is known by another certificate (SHA-256 of its DER form, lower-case hex), and no longer by
+    /// the one before.
+    ///
+    /// # Errors
+    /// `NotFound` when the host was deleted meanwhile.
+    pub async fn host_certificate_renewed(
+        &self,
+        host: HostId,
+        sha256: String,
+        peer: String,
+        request_id: String,
+    ) -> Result<(), Error> {
+        let line = AuditLine {
+            at: self.now(),
+            user: None,
+            action: "host.renew_certificate".into(),
+            object: Some(Host::object(host)),
+            outcome: "done".into(),
+            request_id,
+            peer,
+        };
+        let renewed = self.0.store.write(move |tx| {
+            if !tx.update::<Host>(host, |row| row.certificate_sha256 = sha256) {
+                return Err(Self::unknown_host(host));
+            }
+            tx.audit(line);
+            Ok(())
+        });
+        renewed.await.map_err(Error::from)
+    }
 }

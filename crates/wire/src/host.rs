@@ -24,6 +24,11 @@ pub const PROTOCOL: u32 = 1;
 pub const LINK_PATH: &str = "/link/v1";
 /// Where a host enrols: POST [`JoinRequest`], answered with [`JoinAnswer`].
 pub const JOIN_PATH: &str = "/link/v1/join";
+/// Where a host asks for a new certificate for a new key: POST [`RenewRequest`], answered with [`RenewAnswer`].
+pub const RENEW_PATH: &str = "/link/v1/certificate";
+/// Where a host says, over a connection that shows the new certificate, that it has stored it: POST without a body,
+/// answered with 204. From then on the old certificate is refused; until then the new one opens nothing else.
+pub const RENEWED_PATH: &str = "/link/v1/certificate/stored";
 /// Where an agent gets images: GET `{IMAGE_PATH}/{digest}`, ranges supported.
 pub const IMAGE_PATH: &str = "/link/v1/images";
 /// Seconds between beats of an otherwise silent link.
@@ -60,6 +65,20 @@ pub struct JoinAnswer {
     pub certificate_pem: String,
     /// The certificate of the authority that signed it and the front-end's, PEM.
     pub authority_pem: String,
+}
+
+/// What a host sends that wants a new certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// A certificate signing request (PKCS#10, PEM) for a new key, which never leaves the host.
+    pub csr_pem: String,
+}
+
+/// What it gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewAnswer {
+    /// Its new client certificate, PEM.
+    pub certificate_pem: String,
 }
 
 /// One message of the link.

@@ -17,11 +17,16 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use holm_desk::{Desk, JoinClaim, Secret};
 use holm_model::HostId;
-use holm_wire::host::{IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME};
+use holm_wire::host::{
+    IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH, RenewAnswer,
+    RenewRequest,
+};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use std::sync::Arc;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
@@ -51,16 +56,30 @@ pub struct LinkDoor {
 struct Inner {
     door: LinkDoor,
     images: Arc<Semaphore>,
+    signed: Arc<Mutex<Signed>>,
+}
+
+/// Certificates that were signed for hosts that have not said yet that they have stored them, one for each host. Kept
+/// in memory only: when it is lost, the host's old certificate is still good and the host asks again.
+#[derive(Debug, Default)]
+struct Signed(HashMap<HostId, String>);
+
+impl Signed {
+    fn host(&self, sha256: &str) -> Option<HostId> {
+        self.0.iter().find(|(_, signed)| *signed == sha256).map(|(host, _)| *host)
+    }
 }
 
 /// The link's routes. Whoever has no certificate of a host can only try to join; all other paths, also ones that do not
 /// exist, answer them with 401.
 pub fn link_router(door: LinkDoor) -> Router {
-    let state = Inner { door, images: Arc::new(Semaphore::new(IMAGES_AT_ONCE)) };
+    let state = Inner { door, images: Arc::new(Semaphore::new(IMAGES_AT_ONCE)), signed: Arc::default() };
     Router::new()
         .route(LINK_PATH, get(dial))
         .route(&format!("{IMAGE_PATH}/{{digest}}"), get(image))
         .route(JOIN_PATH, post(join))
+        .route(RENEW_PATH, post(renew))
+        .route(RENEWED_PATH, post(renewed))
         .fallback(async |OriginalUri(uri): OriginalUri| Refusal::no_such_path(uri.path()))
         .method_not_allowed_fallback(async |method: Method, OriginalUri(uri): OriginalUri| {
             Refusal::no_such_method(&method, uri.path())
@@ -77,6 +96,11 @@ async fn guard(State(state): State<Inner>, mut request: Request, next: Next) -> 
     let id = request_id(request.headers());
     let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
     let host = certificate.as_deref().and_then(|sha256| state.door.desk.host_by_certificate(sha256));
+    let storing = request.method() == Method::POST && request.uri().path() == RENEWED_PATH;
+    let host = host.or_else(|| {
+        // A certificate that is not in force yet opens the one path that puts it in force.
+        certificate.as_deref().filter(|_| storing).and_then(|sha256| lock(&state.signed).host(sha256))
+    });
     let joining = request.method() == Method::POST && request.uri().path() == JOIN_PATH;
     let mut answer = match host {
         Some(host) => {
@@ -108,17 +132,57 @@ impl<S: Sync> FromRequestParts<S> for Dialer {
     }
 }
 
-async fn join(State(state): State<Inner>, Extension(peer): Extension<Peer>, request: Request) -> Answer {
-    let trace = request_id(request.headers());
+fn lock(signed: &Mutex<Signed>) -> MutexGuard<'_, Signed> {
+    // Every change under the lock is one call on a map.
+    signed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads a small JSON body.
+async fn small_body<T: DeserializeOwned>(request: Request, what: &str) -> Result<T, Refusal> {
     let reading = axum::body::to_bytes(request.into_body(), MAX_JOIN);
     let body = tokio::time::timeout(std::time::Duration::from_secs(10), reading)
         .await
-        .map_err(|_| Refusal::new(Kind::Timeout, "the join request did not arrive within 10 s").close())?
-        .map_err(|_| {
-            Refusal::new(Kind::TooLarge, format!("the join request is larger than {MAX_JOIN} bytes")).close()
-        })?;
-    let JoinRequest { secret, csr_pem, hostname, version } = serde_json::from_slice(&body)
-        .map_err(|error| Refusal::new(Kind::Invalid, format!("the join request cannot be read: {error}")))?;
+        .map_err(|_| Refusal::new(Kind::Timeout, format!("the {what} did not arrive within 10 s")).close())?
+        .map_err(|_| Refusal::new(Kind::TooLarge, format!("the {what} is larger than {MAX_JOIN} bytes")).close())?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Refusal::new(Kind::Invalid, format!("the {what} cannot be read: {error}")))
+}
+
+async fn renew(State(state): State<Inner>, Dialer(host): Dialer, request: Request) -> Answer {
+    let RenewRequest { csr_pem } = small_body(request, "request for a certificate").await?;
+    let signed = state
+        .door
+        .authority
+        .sign_host(host, &csr_pem)
+        .map_err(|error| Refusal::new(Kind::Invalid, error.to_string()))?;
+    lock(&state.signed).0.insert(host, signed.sha256);
+    crate::api::requests::json(StatusCode::CREATED, &RenewAnswer { certificate_pem: signed.pem })
+}
+
+/// Done again it changes nothing, so a host that did not get the answer may simply say it once more.
+async fn renewed(
+    State(state): State<Inner>,
+    Dialer(host): Dialer,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Answer {
+    let trace = request_id(request.headers());
+    let shown =
+        peer.certificate.ok_or_else(|| Refusal::new(Kind::Unauthenticated, "the request has no host's certificate"))?;
+    if state.door.desk.host_by_certificate(&shown) != Some(host) {
+        let peer = peer.address.to_string();
+        state.door.desk.host_certificate_renewed(host, shown.to_string(), peer, trace.to_string()).await?;
+        tracing::info!(%host, "a host has a new certificate");
+    }
+    lock(&state.signed).0.remove(&host);
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    Ok(answer)
+}
+
+async fn join(State(state): State<Inner>, Extension(peer): Extension<Peer>, request: Request) -> Answer {
+    let trace = request_id(request.headers());
+    let JoinRequest { secret, csr_pem, hostname, version } = small_body(request, "join request").await?;
     if hostname.len() > 253 || version.len() > 128 {
         return Err(Refusal::new(Kind::Invalid, "the host name or the version is too long"));
     }
