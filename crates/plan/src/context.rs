@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use holm_model::host_plan::ContextFiles;
 use holm_model::networks::Network;
-use holm_model::vms::{NicLease, Vm};
+use holm_model::vms::{Context, NicLease, Vm};
 use holm_model::{VmId, World};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -184,7 +184,7 @@ fn user_data(vm: &Vm) -> String {
     let context = &vm.spec.context;
     match (&context.user_data, &context.start_script) {
         (Some(data), None) => data.clone(),
-        (Some(data), Some(script)) => multipart(data, script),
+        (Some(data), Some(script)) => multipart(data, &with_environment(script, context)),
         (None, script) => {
             let mut text = String::from("#cloud-config\n");
             if !context.ssh_keys.is_empty() {
@@ -193,11 +193,43 @@ fn user_data(vm: &Vm) -> String {
                     let _ = writeln!(text, "  - {}", plain_or_quoted(key));
                 }
             }
-            if let Some(script) = script {
-                let _ = writeln!(text, "runcmd:\n  - [sh, -c, {}]", yaml(script));
+            match script {
+                Some(script) if is_for_a_shell(script) => {
+                    let script = with_environment(script, context);
+                    let _ = writeln!(text, "runcmd:\n  - [sh, -c, {}]", yaml(&script));
+                    text
+                }
+                // The kernel finds the interpreter that its first line names.
+                Some(script) => multipart(&text, script),
+                None => text,
             }
-            text
         }
+    }
+}
+
+/// Whether a shell reads the script: it names none of its own, or one of the usual ones.
+fn is_for_a_shell(script: &str) -> bool {
+    let Some(first) = script.strip_prefix("#!") else { return true };
+    let interpreter = first.lines().next().unwrap_or_default().split_whitespace().find(|word| !word.ends_with("/env"));
+    interpreter.is_some_and(|path| ["sh", "bash", "dash", "ash"].contains(&path.rsplit('/').next().unwrap_or(path)))
+}
+
+/// The script with the environment set at its beginning, which cloud-init has no other place for. A script for another
+/// interpreter than a shell is left as it is.
+fn with_environment(script: &str, context: &Context) -> String {
+    if context.environment.is_empty() || !is_for_a_shell(script) {
+        return script.to_owned();
+    }
+    let exports: String = context
+        .environment
+        .iter()
+        .filter(|(name, _)| is_variable(name) && !SHELL_OWN.contains(&name.as_str()))
+        .map(|(name, value)| format!("export {name}={}\n", quote(value)))
+        .collect();
+    match script.split_once('\n') {
+        Some((first, rest)) if first.starts_with("#!") => format!("{first}\n{exports}{rest}"),
+        None if script.starts_with("#!") => script.to_owned(),
+        _ => format!("{exports}{script}"),
     }
 }
 
@@ -287,14 +319,12 @@ fn network_config(leases: &[NicLease], world: &dyn World) -> Option<String> {
         }
         let gateway6 = pool6.and_then(|pool| pool.gateway);
         let gateway4 = pool4.and_then(|pool| pool.gateway);
-        if gateway4.is_some() || gateway6.is_some() {
-            text.push_str("    routes:\n");
-        }
+        // Cloud-init 22 turns a route to `::/0` into one to `::/64`; the older word for the same is read rightly by all.
         if let Some(gateway) = gateway6 {
-            let _ = writeln!(text, "      - to: \"::/0\"\n        via: \"{gateway}\"");
+            let _ = writeln!(text, "    gateway6: \"{gateway}\"");
         }
         if let Some(gateway) = gateway4 {
-            let _ = writeln!(text, "      - to: 0.0.0.0/0\n        via: {gateway}");
+            let _ = writeln!(text, "    routes:\n      - to: 0.0.0.0/0\n        via: {gateway}");
         }
         if let Some(spec) = spec {
             let _ = writeln!(text, "    mtu: {}", spec.mtu);

@@ -111,9 +111,8 @@ ethernets:
       macaddress: "02:00:0a:4d:00:09"
     set-name: eth0
     addresses: [10.77.0.9/16, "fd77::9/64"]
+    gateway6: "fd77::1"
     routes:
-      - to: "::/0"
-        via: "fd77::1"
       - to: 0.0.0.0/0
         via: 10.77.0.1
     mtu: 1500
@@ -199,6 +198,30 @@ fn user_data_of_any_kind_is_passed_on_untouched_and_the_keys_come_along() {
         assert_eq!(meta["local-hostname"].as_str(), Some("vm-7"));
         assert!(meta["instance-id"].as_str().is_some_and(|id| id.ends_with("000000000007")));
     }
+}
+
+#[test]
+fn the_start_script_of_a_cloud_init_guest_has_its_environment() {
+    let world = Sample::with_hosts(1);
+    let mut vm = sample_vm(7);
+    vm.spec.context.environment = vec![("COLOR".into(), "it's blue".into())];
+    for (script, sent) in [
+        ("echo \"$COLOR\"", "export COLOR='it'\\''s blue'\necho \"$COLOR\""),
+        ("#!/bin/bash -e\necho \"$COLOR\"", "#!/bin/bash -e\nexport COLOR='it'\\''s blue'\necho \"$COLOR\""),
+        ("#!/usr/bin/env sh\ntrue", "#!/usr/bin/env sh\nexport COLOR='it'\\''s blue'\ntrue"),
+    ] {
+        vm.spec.context.start_script = Some(script.into());
+        let user: serde_yaml_ng::Value = serde_yaml_ng::from_str(&files(&world, &vm).user_data).expect("is YAML");
+        assert_eq!(user["runcmd"][0][2].as_str(), Some(sent), "{script}");
+        let ran = std::process::Command::new("sh").args(["-c", sent]).output().expect("there is a shell");
+        assert!(ran.status.success());
+    }
+    // A script for another interpreter goes as a file of its own, untouched.
+    let python = "#!/usr/bin/python3\nprint(1)\n";
+    vm.spec.context.start_script = Some(python.into());
+    let text = files(&world, &vm).user_data;
+    assert!(text.starts_with("MIME-Version: 1.0"), "{text}");
+    assert!(text.replace('\n', "").contains(&BASE64.encode(python)), "{text}");
 }
 
 #[test]
@@ -310,6 +333,7 @@ proptest! {
         vm.spec.context.start_script = Some(script.clone());
         let files = files(&world, &vm);
         let meta: serde_yaml_ng::Value = serde_yaml_ng::from_str(&files.meta_data).expect("is YAML");
+        prop_assume!(is_for_a_shell(&script));
         let user: serde_yaml_ng::Value = serde_yaml_ng::from_str(&files.user_data).expect("is YAML");
         for (at, key) in keys.iter().enumerate() {
             prop_assert_eq!(meta["public-keys"][at].as_str(), Some(key.as_str()));
