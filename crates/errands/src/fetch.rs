@@ -63,7 +63,7 @@ fn explain(error: &reqwest::Error) -> Setback {
 
 fn off_limits(forbidden: &Forbidden) -> Setback {
     Permanent(format!(
-        "images are not fetched from there: {forbidden}. Upload the image, or set allow_private_urls if you trust whoever imports images"
+        "images are not fetched from there: {forbidden}. Upload the image, or set front.allow_private_image_urls if you trust whoever imports images"
     ))
 }
 

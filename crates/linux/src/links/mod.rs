@@ -327,7 +327,7 @@ impl Inner {
                 .collect();
             return Err(Fault::permanent(format!(
                 "cannot {what}: this host has no interface {interface}; it has {}",
-                usable.join(", ")
+                if usable.is_empty() { "none that a network could use".to_owned() } else { usable.join(", ") }
             )));
         };
         if link.kind == "bridge" {
