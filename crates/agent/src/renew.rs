@@ -164,9 +164,13 @@ pub async fn keep_fresh(
                 enrolled = renewed;
                 LOOK
             }
-            Err(error) => {
-                tracing::warn!(%error, "trying again in a minute");
+            Err(error @ RenewError::Unreachable { .. }) => {
+                tracing::debug!(%error, "trying again in a minute");
                 AGAIN
+            }
+            Err(error) => {
+                tracing::warn!(%error, "trying again in some hours; until then the certificate of before is shown");
+                LOOK
             }
         };
         tokio::time::sleep(pause).await;
