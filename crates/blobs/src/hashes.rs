@@ -12,6 +12,8 @@ pub(crate) struct Hashes {
 
 #[derive(Clone)]
 enum Other {
+    Md5(md5::Md5),
+    Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
 }
@@ -19,6 +21,8 @@ enum Other {
 impl Hashes {
     pub(crate) fn new(expected: Option<&ExpectedDigest>) -> Self {
         let other = match expected.map(|e| e.function) {
+            Some(DigestFunction::Md5) => Some(Other::Md5(md5::Md5::new())),
+            Some(DigestFunction::Sha1) => Some(Other::Sha1(sha1::Sha1::new())),
             Some(DigestFunction::Sha256) => Some(Other::Sha256(sha2::Sha256::new())),
             Some(DigestFunction::Sha512) => Some(Other::Sha512(sha2::Sha512::new())),
             Some(DigestFunction::Blake3) | None => None,
@@ -29,6 +33,8 @@ impl Hashes {
     /// Whether these are the states that this expectation needs.
     pub(crate) fn fit(&self, expected: Option<&ExpectedDigest>) -> bool {
         match expected.map(|e| e.function) {
+            Some(DigestFunction::Md5) => matches!(self.other, Some(Other::Md5(_))),
+            Some(DigestFunction::Sha1) => matches!(self.other, Some(Other::Sha1(_))),
             Some(DigestFunction::Sha256) => matches!(self.other, Some(Other::Sha256(_))),
             Some(DigestFunction::Sha512) => matches!(self.other, Some(Other::Sha512(_))),
             Some(DigestFunction::Blake3) | None => true,
@@ -38,6 +44,8 @@ impl Hashes {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.blake3.update(bytes);
         match &mut self.other {
+            Some(Other::Md5(hasher)) => hasher.update(bytes),
+            Some(Other::Sha1(hasher)) => hasher.update(bytes),
             Some(Other::Sha256(hasher)) => hasher.update(bytes),
             Some(Other::Sha512(hasher)) => hasher.update(bytes),
             None => {}
@@ -53,12 +61,16 @@ impl Hashes {
     pub(crate) fn by(&self, function: DigestFunction) -> (&'static str, Option<String>) {
         match (function, &self.other) {
             (DigestFunction::Blake3, _) => ("blake3", Some(self.blake3())),
+            (DigestFunction::Md5, Some(Other::Md5(hasher))) => ("md5", Some(hex::encode(hasher.clone().finalize()))),
+            (DigestFunction::Sha1, Some(Other::Sha1(hasher))) => ("sha1", Some(hex::encode(hasher.clone().finalize()))),
             (DigestFunction::Sha256, Some(Other::Sha256(hasher))) => {
                 ("sha256", Some(hex::encode(hasher.clone().finalize())))
             }
             (DigestFunction::Sha512, Some(Other::Sha512(hasher))) => {
                 ("sha512", Some(hex::encode(hasher.clone().finalize())))
             }
+            (DigestFunction::Md5, _) => ("md5", None),
+            (DigestFunction::Sha1, _) => ("sha1", None),
             (DigestFunction::Sha256, _) => ("sha256", None),
             (DigestFunction::Sha512, _) => ("sha512", None),
         }

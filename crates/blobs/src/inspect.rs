@@ -20,6 +20,9 @@ const LARGEST_KERNEL: u64 = 512 << 20;
 /// Largest initial RAM disk, bytes.
 const LARGEST_INITRD: u64 = 4 << 30;
 
+/// Largest file for context media and largest archive of a directory, bytes.
+const LARGEST_FILE: u64 = 4 << 30;
+
 /// Looks at an open file of this size.
 ///
 /// # Errors
@@ -43,10 +46,23 @@ pub fn bytes(head: &[u8], tail: &[u8], size: u64, kind: ImageKind) -> Result<Fac
         return Err(Refusal::new("is empty", "Import the file itself."));
     }
     match kind {
-        ImageKind::Disk => disk(head, tail, size),
+        ImageKind::Disk | ImageKind::Cdrom | ImageKind::Datablock => disk(head, tail, size),
         ImageKind::Kernel => kernel(head, size),
         ImageKind::Initrd => initrd(head, size),
+        // Whatever it is, only guests read it.
+        ImageKind::Context => opaque("a context file", size),
+        ImageKind::Backup | ImageKind::Filesystem => Err(Refusal::new(
+            "cannot be imported: nobody unpacks backups or shared directories yet",
+            "Import it as a disk or as a context file.",
+        )),
     }
+}
+
+fn opaque(what: &str, size: u64) -> Result<Facts, Refusal> {
+    if size > LARGEST_FILE {
+        return Err(Refusal::new(format!("has {size} bytes, too many for {what}"), "Give a smaller file."));
+    }
+    Ok(Facts { format: ImageFormat::Raw, virtual_size: size })
 }
 
 /// Formats that QEMU knows and that are not accepted, by their place and mark, and files that hold an image packed.

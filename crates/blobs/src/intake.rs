@@ -50,6 +50,13 @@ pub(crate) struct Part {
     synced: u64,
 }
 
+/// Size of the file system of `dir`, bytes.
+pub(crate) fn disk_bytes(dir: &Path) -> Result<u64, BlobError> {
+    let stat = statvfs(dir).map_err(|e| BlobError::disk("look at the size of", dir, e.into()))?;
+    #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
+    Ok(u64::from(stat.blocks()).saturating_mul(u64::from(stat.fragment_size())))
+}
+
 /// Free bytes on the file system of `dir`.
 pub(crate) fn free_bytes(dir: &Path) -> Result<u64, BlobError> {
     let stat = statvfs(dir).map_err(|e| BlobError::disk("look at the free space of", dir, e.into()))?;

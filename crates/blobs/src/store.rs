@@ -1,7 +1,7 @@
 //! The directory of images.
 
 use crate::hashes::Hashes;
-use crate::intake::{ALIGN, BUFFER, Part, WAITING, free_bytes};
+use crate::intake::{ALIGN, BUFFER, Part, WAITING, disk_bytes, free_bytes};
 use crate::sidecar::{self, Sidecar, this_boot};
 use crate::{BlobError, inspect};
 use bytes::{Buf, BytesMut};
@@ -128,6 +128,14 @@ impl ImageStore {
     pub fn path(&self, digest: &str) -> Result<PathBuf, BlobError> {
         check_digest(digest)?;
         Ok(self.0.dir.join(digest))
+    }
+
+    /// Size of the disk of the store, bytes.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn disk_bytes(&self) -> Result<u64, BlobError> {
+        disk_bytes(&self.0.dir)
     }
 
     /// Free bytes on the disk of the store, without the reserve.
@@ -313,6 +321,21 @@ impl ImageStore {
                 file_size: part.arrived,
                 virtual_size: facts.virtual_size,
             })
+        })
+        .await
+    }
+
+    /// Looks whether a complete file can serve as an image of this kind.
+    ///
+    /// # Errors
+    /// When the text is not a digest or the file cannot be read; inside, why it cannot serve.
+    pub async fn inspect(&self, digest: &str, kind: ImageKind) -> Result<Result<(), crate::Refusal>, BlobError> {
+        let path = self.path(digest)?;
+        off_runtime(move || {
+            let failed = |e| BlobError::disk("read", &path, e);
+            let file = File::open(&path).map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            Ok(inspect::file(&file, size, kind).map_err(failed)?.map(|_| ()))
         })
         .await
     }

@@ -55,6 +55,10 @@ pub struct Front {
     pub tls_certificate: Option<PathBuf>,
     /// Private key of that certificate, PEM.
     pub tls_key: Option<PathBuf>,
+    /// Whether OpenNebula's XML-RPC interface is served.
+    pub opennebula: bool,
+    /// Address of OpenNebula's XML-RPC interface, whose path is `/RPC2`; plain HTTP or HTTPS as the API.
+    pub opennebula_listen: SocketAddr,
     /// Address of the agent link; always mutual TLS.
     pub link_listen: SocketAddr,
     /// The link's URL as agents reach it; printed in join tokens. Its host name or address is put into the link's
@@ -67,6 +71,8 @@ pub struct Front {
     pub allow_private_image_urls: bool,
     /// Largest image accepted, GiB: 1 to 65536.
     pub max_image_gib: u64,
+    /// Directories of the front-end's disk whose files users may import as images by their path. Empty: none.
+    pub image_dirs: Vec<PathBuf>,
 }
 
 impl Default for Front {
@@ -76,11 +82,14 @@ impl Default for Front {
             listen: SocketAddr::from(([127, 0, 0, 1], 2616)),
             tls_certificate: None,
             tls_key: None,
+            opennebula: true,
+            opennebula_listen: SocketAddr::from(([127, 0, 0, 1], 2633)),
             link_listen: SocketAddr::from(([127, 0, 0, 1], 2617)),
             link_url: None,
             host_lease_s: 30,
             allow_private_image_urls: false,
             max_image_gib: 1024,
+            image_dirs: Vec::new(),
         }
     }
 }
@@ -214,6 +223,14 @@ impl Config {
                 bail!("{setting}: {} is not an absolute path", dir.display());
             }
         }
+        for dir in &self.front.image_dirs {
+            if !dir.is_absolute() {
+                bail!("front.image_dirs: {} is not an absolute path", dir.display());
+            }
+            if self.front.data_dir.starts_with(dir) || dir.starts_with(&self.front.data_dir) {
+                bail!("front.image_dirs: {} holds the front-end's own files, keys among them", dir.display());
+            }
+        }
         let run_dir = self.agent.run_dir.as_os_str().len();
         if run_dir > 64 {
             bail!(
@@ -284,6 +301,9 @@ mod tests {
             ("[front]\nhost_lease_s = 1", "not between 10 and 3600"),
             ("[front]\ntls_key = \"/k\"", "belong together"),
             ("[front]\nlink_url = \"http://a\"", "always TLS"),
+            ("[front]\nimage_dirs = [\"isos\"]", "isos is not an absolute path"),
+            ("[front]\nimage_dirs = [\"/srv/isos\", \"/var/lib\"]", "/var/lib holds the front-end's own files"),
+            ("[front]\nimage_dirs = [\"/var/lib/holm/front/tls\"]", "holds the front-end's own files"),
             ("[agent]\naccelerator = \"hax\"", "neither kvm nor tcg"),
             ("[agent]\ndata_dir = \"here\"", "not an absolute path"),
             (

@@ -1,9 +1,14 @@
 //! Clusters.
 
-use crate::change::{Left, check_name_free, require_admin};
+use crate::change::Left;
+use crate::datastores::require_create;
+use crate::owned::check_name;
 use crate::view::{find_for, number};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
+use holm_model::acl::AclKind;
 use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
+use holm_model::datastores::Datastore;
+use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
 use holm_model::users::JoinToken;
@@ -23,13 +28,15 @@ pub struct ClusterDraft {
     pub name: String,
     /// How VMs without a policy of their own are placed.
     pub policy: PlacementPolicy,
+    /// Opaque to Holm but for the names that documentation lists.
+    pub attributes: Attributes,
 }
 
 impl Desk {
-    /// Creates a cluster; administrators only.
+    /// Creates a cluster.
     ///
     /// # Errors
-    /// When the caller may not, or the name is refused or taken.
+    /// When the caller may not make clusters, or the name is refused or taken.
     pub async fn cluster_create(
         &self,
         caller: &Caller,
@@ -37,11 +44,13 @@ impl Desk {
         draft: ClusterDraft,
     ) -> Result<Accepted<Cluster>, Error> {
         self.accept(caller, intent, "cluster.create", move |tx, asked| {
-            require_admin(&asked.caller, "create clusters")?;
+            require_create(&asked.caller, AclKind::Cluster, "create clusters")?;
             let name = Name::new(draft.name)?;
-            check_name_free::<Cluster>(tx, &name, asked.caller.user_id(), None)?;
+            draft.attributes.check()?;
+            crate::restricted::check(Cluster::KIND, &draft.attributes, &asked.caller)?;
             let id = tx.next_id::<Cluster>();
-            let meta = asked.meta(name, public(), Attributes::default());
+            check_name::<Cluster>(tx, &name, asked.caller.user_id(), id)?;
+            let meta = asked.meta(name, public(), draft.attributes);
             let value = Cluster { id, meta, spec: ClusterSpec { policy: draft.policy } };
             tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Create, Cluster::object(id), 1);
@@ -50,10 +59,28 @@ impl Desk {
         .await
     }
 
+    /// Changes how VMs without a policy of their own are placed on the cluster's hosts.
+    ///
+    /// # Errors
+    /// When there is no such cluster or the caller may not.
+    pub async fn cluster_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ClusterId,
+        policy: PlacementPolicy,
+    ) -> Result<Arc<Row<Cluster>>, Error> {
+        self.edit::<Cluster>(caller, intent, id, "cluster.change", Access::Manage, move |_, _, cluster| {
+            cluster.spec.policy = policy;
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes an empty cluster other than the default one.
     ///
     /// # Errors
-    /// `InUse` while hosts or VMs name it.
+    /// `InUse` while hosts, datastores, networks or VMs name it.
     pub async fn cluster_delete(
         &self,
         caller: &Caller,
@@ -73,6 +100,19 @@ impl Desk {
             if let Some(host) = tx.hosts_in(id).next() {
                 return Err(Error::new(ErrorKind::InUse, format!("{called} still has host {host}"))
                     .hint("Delete its hosts first."));
+            }
+            let datastore = tx.list::<Datastore>().find(|row| row.value.clusters.contains(&id));
+            if let Some(datastore) = datastore {
+                return Err(Error::new(
+                    ErrorKind::InUse,
+                    format!("{called} still has datastore {}", datastore.value.id),
+                )
+                .hint("Take its datastores out of it first."));
+            }
+            let network = tx.list::<Network>().find(|row| row.value.clusters.contains(&id));
+            if let Some(network) = network {
+                return Err(Error::new(ErrorKind::InUse, format!("{called} still has network {}", network.value.id))
+                    .hint("Take its networks out of it first."));
             }
             let pinned = tx.list::<holm_model::vms::Vm>().find(|vm| vm.value.spec.placement.cluster == Some(id));
             if let Some(vm) = pinned {

@@ -1,43 +1,70 @@
-//! Images: rows here, bytes in the image store.
+//! Images: rows here, bytes in the image store (see `image_bytes`).
 //!
 //! The bytes of an upload arrive in pieces at growing offsets; the row learns how much has arrived when a piece ends.
 //! When the bytes are complete they are checked and named by their digest, and only then does the row become ready.
+//! Since bytes never change once they have a digest, a copy of an image is a second row that names the same file.
 
-use crate::change::{Asked, Left, check_name_free};
-use crate::view::{find, find_for};
+use crate::change::{Asked, Left, check_name_free, require_admin};
+use crate::datastores;
+use crate::view::{find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
-use holm_blobs::{Arrival, BlobError, ImageStore};
-use holm_model::images::{ExpectedDigest, Image, ImageContent, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
+use holm_model::acl::AclKind;
+use holm_model::datastores::{Datastore, FILE_DATASTORE, IMAGE_DATASTORE};
+use holm_model::images::{
+    ExpectedDigest, Image, ImageContent, ImageKind, ImageOrigin, ImagePhase, ImageSpec, Persistence,
+};
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
-use holm_model::vms::Vm;
-use holm_model::{Attributes, HostId, ImageId, Name, Permissions, Trouble, TroubleClass};
-use holm_store::{Noun, Row};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use holm_model::{Attributes, DatastoreId, ImageId, Name, Permissions, VmId};
+use holm_store::{Noun, Row, State, Tx};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::AsyncRead;
 
-/// Longest URL accepted, bytes.
-const LONGEST_URL: usize = 4096;
+/// Longest URL or path accepted, bytes.
+const LONGEST_SOURCE: usize = 4096;
+/// Largest empty disk, MiB: 64 TiB.
+const LARGEST_EMPTY: u64 = 64 << 20;
 
-/// An unchecked request for an image.
+/// An empty disk to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmptyDisk {
+    /// Its size, MiB.
+    pub size_mib: u64,
+    /// The file system that guests are to expect; kept as given.
+    pub file_system: Option<String>,
+}
+
+/// An unchecked request for an image. Of `url`, `path`, `empty` and `stored` at most one is given; without any, the
+/// client sends the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageDraft {
     /// Its name.
     pub name: String,
     /// What it is for.
     pub kind: ImageKind,
-    /// Where the front-end fetches it; `None` means that the client sends the bytes.
+    /// The datastore by id or name; by default the one made at first start for images of this kind.
+    pub datastore: Option<String>,
+    /// Where the front-end fetches it.
     pub url: Option<String>,
-    /// What the file must hash to: `sha256:HEX`, `sha512:HEX` or `blake3:HEX`.
+    /// A file on the front-end's disk, in a directory that its configuration allows.
+    pub path: Option<String>,
+    /// An empty disk.
+    pub empty: Option<EmptyDisk>,
+    /// The digest of a file that the image store has already; administrators only.
+    pub stored: Option<String>,
+    /// What the file must hash to: `sha256:HEX`, `sha512:HEX`, `blake3:HEX`, `sha1:HEX` or `md5:HEX`.
     pub digest: Option<String>,
     /// Bytes the client is going to send.
     pub size: Option<u64>,
+    /// Whether VMs have it itself instead of copies.
+    pub persistent: bool,
+    /// How it is shared while it is persistent.
+    pub persistence: Persistence,
+    /// Whether it may exceed its datastore's limit; administrators only.
+    pub over_limit: bool,
     /// Opaque to Holm.
     pub attributes: Attributes,
-    /// Who may do what; by default the owner alone.
+    /// Who may do what; by default what the caller's umask leaves.
     pub permissions: Option<Permissions>,
 }
 
@@ -63,7 +90,7 @@ fn check_url(url: &str) -> Result<(), Error> {
             .hint("Give an http:// or https:// URL, or upload a file.")
             .field("url"))
     };
-    if url.len() > LONGEST_URL || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    if url.len() > LONGEST_SOURCE || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return refuse("is longer than 4096 bytes or has blanks in it");
     }
     let Some((scheme, rest)) = url.split_once("://") else { return refuse("is not a URL") };
@@ -81,27 +108,147 @@ fn check_url(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-impl From<BlobError> for Error {
-    fn from(error: BlobError) -> Self {
-        let kind = match &error {
-            BlobError::Refused(_) | BlobError::WrongDigest { .. } => ErrorKind::Invalid,
-            BlobError::WrongOffset { .. } | BlobError::Busy { .. } => ErrorKind::Conflict,
-            BlobError::TooLarge { .. } => ErrorKind::TooLarge,
-            BlobError::NoSpace { .. } => ErrorKind::NoSpace,
-            BlobError::Incomplete { .. } => ErrorKind::Conflict,
-            BlobError::Source { .. } => ErrorKind::Unavailable,
-            BlobError::BadName { .. } | BlobError::Disk { .. } => ErrorKind::Internal,
-        };
-        let hint = error.hint();
-        Self::new(kind, error.to_string()).hint(hint).caused_by(error)
+/// Refuses paths outside the directories that were set. That the file really lies there, whatever links lead where, is
+/// looked at again when it is opened.
+fn check_path(path: &str, allowed: &[PathBuf]) -> Result<(), Error> {
+    let shown: String = path.chars().take(80).collect();
+    let refuse = |says: String, hint: &str| {
+        Err(Error::new(ErrorKind::Invalid, format!("path: {shown:?} {says}")).hint(hint).field("path"))
+    };
+    if path.len() > LONGEST_SOURCE || path.chars().any(char::is_control) {
+        return refuse("is longer than 4096 bytes or has control characters in it".into(), "Give another path.");
+    }
+    let given = Path::new(path);
+    let plain =
+        given.is_absolute() && given.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+    if !plain {
+        return refuse("is no absolute path without '..'".into(), "Give the whole path of a file on the front-end.");
+    }
+    if allowed.is_empty() {
+        return refuse(
+            "is a file of the front-end, and none may be imported".into(),
+            "Upload the file, or let an administrator name its directory in image_dirs of the front-end's configuration.",
+        );
+    }
+    if !allowed.iter().any(|dir| given.starts_with(dir)) {
+        let dirs: Vec<String> = allowed.iter().map(|dir| dir.display().to_string()).collect();
+        return refuse(
+            "is not in a directory that images may be imported from".into(),
+            &format!("Put the file into one of {}, or upload it.", dirs.join(", ")),
+        );
+    }
+    Ok(())
+}
+
+fn check_empty(empty: &EmptyDisk, kind: ImageKind) -> Result<(), Error> {
+    let refuse = |says: String, field: &str| Err(Error::new(ErrorKind::Invalid, says).field(field));
+    if !matches!(kind, ImageKind::Disk | ImageKind::Datablock) {
+        return refuse(format!("kind: there is no empty image of kind {}", kind.word()), "kind")
+            .map_err(|e| e.hint("Make an empty disk or datablock."));
+    }
+    if empty.size_mib == 0 || empty.size_mib > LARGEST_EMPTY {
+        return refuse(format!("size: {} MiB are not between 1 and {LARGEST_EMPTY}", empty.size_mib), "size")
+            .map_err(|e| e.hint("Give a size up to 64 TiB."));
+    }
+    let odd =
+        |name: &String| name.len() > 32 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if empty.file_system.as_ref().is_some_and(odd) {
+        return refuse("file_system: it is no name of a file system".into(), "file_system")
+            .map_err(|e| e.hint("Give a name such as ext4, xfs or swap, or leave it out."));
+    }
+    Ok(())
+}
+
+fn called(image: &Image) -> String {
+    format!("image {} ({})", image.id, image.meta.name)
+}
+
+/// Refuses the change of an image that VMs use.
+fn refuse_while_used(state: &State, image: &Image) -> Result<(), Error> {
+    crate::vms::refuse_while_used(&called(image), state.vms_of_image(image.id).collect(), state)
+}
+
+/// Refuses that a VM begins to use the image: it is disabled, cannot be used, or another VM has it for itself. `by` is
+/// the VM, where it exists already.
+pub(crate) fn check_use(state: &State, image: &Image, by: Option<VmId>) -> Result<(), Error> {
+    let called = called(image);
+    match image.phase {
+        ImagePhase::Removing => {
+            return Err(
+                Error::new(ErrorKind::Conflict, format!("{called} is being deleted")).hint("Choose another image.")
+            );
+        }
+        ImagePhase::Failed => {
+            let why = image.trouble.as_ref().map_or("its import failed", |t| &t.why);
+            return Err(Error::new(ErrorKind::Conflict, format!("{called} cannot be used: {why}"))
+                .hint("Delete it and import it anew."));
+        }
+        ImagePhase::Awaiting | ImagePhase::Fetching | ImagePhase::Ready => {}
+    }
+    if !image.spec.enabled {
+        return Err(Error::new(ErrorKind::Conflict, format!("{called} is disabled")).hint("Enable it first."));
+    }
+    if image.spec.is_exclusive()
+        && let Some(other) = state.vms_of_image(image.id).find(|vm| Some(*vm) != by)
+    {
+        return Err(Error::new(ErrorKind::InUse, format!("{called} is persistent, and vm {other} has it"))
+            .hint("Wait until that VM is gone, or use a copy of the image."));
+    }
+    Ok(())
+}
+
+/// The origin a draft asks for, and the content where it is known at once.
+fn origin(
+    draft: &ImageDraft,
+    tx: &Tx,
+    asked: &Asked,
+    allowed: &[PathBuf],
+) -> Result<(ImageOrigin, Option<ImageContent>), Error> {
+    let given = [draft.url.is_some(), draft.path.is_some(), draft.empty.is_some(), draft.stored.is_some()];
+    if given.into_iter().filter(|given| *given).count() > 1 {
+        return Err(Error::new(ErrorKind::Invalid, "url: more than one source is given for the image")
+            .hint("Give one of URL, path, empty disk and stored file, or none to upload.")
+            .field("url"));
+    }
+    if let Some(url) = &draft.url {
+        check_url(url)?;
+        return Ok((ImageOrigin::Url(url.clone()), None));
+    }
+    if let Some(path) = &draft.path {
+        check_path(path, allowed)?;
+        return Ok((ImageOrigin::Path(path.clone()), None));
+    }
+    if let Some(empty) = &draft.empty {
+        check_empty(empty, draft.kind)?;
+        let EmptyDisk { size_mib, file_system } = empty.clone();
+        return Ok((ImageOrigin::Empty { size_mib, file_system }, None));
+    }
+    let Some(digest) = &draft.stored else { return Ok((ImageOrigin::Upload, None)) };
+    // Whoever names a digest gets the file, so only they may who may see all images anyway.
+    require_admin(&asked.caller, "make images from stored files")?;
+    let wanted = digest.strip_prefix("blake3:").unwrap_or(digest);
+    let known = tx
+        .list::<Image>()
+        .filter(|row| row.value.spec.kind.is_disk() == draft.kind.is_disk())
+        .find_map(|row| row.value.content.as_ref().filter(|content| content.digest == wanted).cloned());
+    match known {
+        Some(content) => Ok((ImageOrigin::Stored, Some(content))),
+        None => {
+            let shown: String = digest.chars().take(80).collect();
+            Err(Error::new(ErrorKind::Invalid, format!("stored: no image has the content {shown:?}"))
+                .hint("Give the digest of another image of that sort, or import the file.")
+                .field("stored"))
+        }
     }
 }
 
 impl Desk {
-    /// Creates an image: with a URL the front-end fetches it, without one it waits for the client's bytes.
+    /// Creates an image: with a URL or a path the front-end fetches it, an empty one is ready at once, and without any
+    /// source it waits for the client's bytes.
     ///
     /// # Errors
-    /// When the draft is refused or the name taken.
+    /// When the draft is refused, the caller may not make images or use the datastore, the name is taken, or the
+    /// datastore or its disk is full.
     pub async fn image_create(
         &self,
         caller: &Caller,
@@ -109,251 +256,265 @@ impl Desk {
         draft: ImageDraft,
     ) -> Result<Accepted<Image>, Error> {
         let largest = self.0.settings.largest_image;
+        let allowed = self.0.settings.image_dirs.clone();
+        if let Some(size) = draft.size.filter(|size| *size <= largest) {
+            self.refuse_when_full(size)?;
+        }
         self.accept(caller, intent, "image.create", move |tx, asked| {
-            let name = Name::new(draft.name)?;
+            datastores::require_create(&asked.caller, AclKind::Image, "make images")?;
+            let name = Name::new(draft.name.clone())?;
             draft.attributes.check()?;
+            crate::restricted::check(Image::KIND, &draft.attributes, &asked.caller)?;
             let expected = draft.digest.as_deref().map(ExpectedDigest::parse).transpose()?;
-            let origin = match draft.url {
-                Some(url) => {
-                    check_url(&url)?;
-                    ImageOrigin::Url(url)
-                }
-                None => ImageOrigin::Upload,
-            };
+            let (origin, content) = origin(&draft, tx, asked, &allowed)?;
             if let Some(size) = draft.size.filter(|size| *size == 0 || *size > largest) {
                 return Err(Error::new(
                     ErrorKind::TooLarge,
                     format!("size: {size} bytes are not between 1 and {largest}"),
                 )
-                .hint("Import a smaller image, or raise largest_image in the front-end's configuration.")
+                .hint("Import a smaller image, or raise max_image_gib in the front-end's configuration.")
                 .field("size"));
             }
+            if draft.over_limit {
+                require_admin(&asked.caller, "exceed the limit of a datastore")?;
+            }
+            refuse_persistent_file(draft.kind, draft.persistent)?;
+            let datastore = chosen_datastore(tx, &asked.caller, draft.datastore.as_deref(), draft.kind)?;
             check_name_free::<Image>(tx, &name, asked.caller.user_id(), None)?;
             let id = tx.next_id::<Image>();
-            let value = Image {
-                id,
-                meta: asked.meta(name, draft.permissions.unwrap_or_default(), draft.attributes),
-                spec: ImageSpec { kind: draft.kind, origin, expected, announced_size: draft.size },
-                phase: ImagePhase::Awaiting,
-                received: 0,
-                content: None,
-                changed_at: asked.now,
-                trouble: None,
+            let permissions = draft.permissions.unwrap_or_else(|| asked.caller.default_permissions());
+            let spec = ImageSpec {
+                expected,
+                announced_size: draft.size,
+                datastore,
+                persistent: draft.persistent,
+                persistence: draft.persistence,
+                over_limit: draft.over_limit,
+                ..ImageSpec::new(draft.kind, origin)
             };
+            let mut value = Image::new(id, asked.meta(name, permissions, draft.attributes), spec, asked.now);
+            if content.is_some() || matches!(value.spec.origin, ImageOrigin::Empty { .. }) {
+                value.phase = ImagePhase::Ready;
+                value.content = content;
+            }
             tx.put(value.clone());
+            datastores::admit(tx, &value)?;
             let operation = asked.operation(tx, OperationVerb::Import, Image::object(id), 1);
             Ok(Left { value, operation })
         })
         .await
     }
 
-    fn uploading(&self, caller: &Caller, key: &str) -> Result<Arc<Row<Image>>, Error> {
-        let view = self.view();
-        let row = find_for::<Image>(&view.0, caller, key, Access::Manage)?;
-        let image = &row.value;
-        let called = format!("image {} ({})", image.id, image.meta.name);
-        if image.spec.origin != ImageOrigin::Upload {
-            return Err(Error::new(ErrorKind::Conflict, format!("{called} is fetched from a URL"))
-                .hint("Create an image without a URL to send its bytes."));
-        }
-        match image.phase {
-            ImagePhase::Awaiting => Ok(row.clone()),
-            ImagePhase::Ready => Err(Error::new(ErrorKind::Conflict, format!("{called} is complete already"))
-                .hint("Create another image for other content.")),
-            ImagePhase::Failed | ImagePhase::Removing | ImagePhase::Fetching => Err(Error::new(
-                ErrorKind::Conflict,
-                format!(
-                    "{called} takes no bytes any more: {}",
-                    image.trouble.as_ref().map_or("it is being deleted", |t| &t.why)
-                ),
-            )
-            .hint("Create another image.")),
-        }
-    }
-
-    /// How many bytes of an upload are safely there; the next piece starts at this offset.
+    /// Copies an image under another name, into another datastore where one is given. No bytes are moved, so the copy
+    /// is ready at once.
     ///
     /// # Errors
-    /// When there is no such upload or the caller may not.
-    pub async fn image_offset(&self, caller: &Caller, key: &str) -> Result<u64, Error> {
-        let row = self.uploading(caller, key)?;
-        Ok(self.0.images.arrived(&upload_name(row.value.id)).await?)
-    }
-
-    /// Takes a piece of an upload and returns the new offset. What arrived before `bytes` failed is kept: ask
-    /// [`Desk::image_offset`] where to go on.
-    ///
-    /// # Errors
-    /// When the offset is not where the upload stands, somebody else is sending, the bytes end in an error, the disk is
-    /// full or the image would exceed its announced or the largest size.
-    pub async fn image_append(
+    /// When there is no such image the caller may use, it is not ready, a VM is writing to it, the caller may not make
+    /// images or use the datastore, the name is taken or the datastore is full.
+    pub async fn image_clone(
         &self,
         caller: &Caller,
-        key: &str,
-        offset: u64,
-        bytes: impl AsyncRead + Send + Unpin,
-    ) -> Result<u64, Error> {
-        let row = self.uploading(caller, key)?;
-        let image = &row.value;
-        let name = upload_name(image.id);
-        let arrival = Arrival {
-            expected: image.spec.expected.clone(),
-            limit: image.spec.announced_size.unwrap_or(self.0.settings.largest_image),
-        };
-        let result = self.0.images.append(&name, offset, bytes, &arrival, |_| {}).await;
-        let arrived = match (&result, self.0.images.arrived(&name).await) {
-            (Ok(arrived), _) => *arrived,
-            (Err(_), Ok(arrived)) => arrived,
-            (Err(_), Err(_)) => image.received,
-        };
-        self.image_progress(image.id, arrived).await?;
-        Ok(result?)
-    }
-
-    /// Records how many bytes of an image have arrived; nothing is written when that is known already.
-    ///
-    /// # Errors
-    /// When the store does not take it.
-    pub async fn image_progress(&self, id: ImageId, received: u64) -> Result<(), Error> {
-        if self.view().row::<Image>(id).is_none_or(|row| row.value.received == received) {
-            return Ok(());
-        }
-        self.0
-            .store
-            .write(move |tx| {
-                tx.update::<Image>(id, |image| {
-                    if matches!(image.phase, ImagePhase::Awaiting | ImagePhase::Fetching) {
-                        image.received = received;
-                    }
-                });
-                Ok::<_, Error>(())
-            })
-            .await
-            .map_err(Error::from)
-    }
-
-    /// Ends an upload: checks what has arrived and makes the image usable, or refuses it for good.
-    ///
-    /// # Errors
-    /// When bytes are missing (the upload stays open), or the content is refused (the image has then failed).
-    pub async fn image_complete(&self, caller: &Caller, intent: &Intent, key: &str) -> Result<Arc<Row<Image>>, Error> {
-        let view = self.view();
-        let found = find_for::<Image>(&view.0, caller, key, Access::Manage)?;
-        if found.value.phase == ImagePhase::Ready && found.value.spec.origin == ImageOrigin::Upload {
-            // The answer to an earlier attempt may have been lost.
-            return Ok(found.clone());
-        }
-        let row = self.uploading(caller, key)?;
-        let id = row.value.id;
-        if let Some(announced) = row.value.spec.announced_size {
-            let arrived = self.0.images.arrived(&upload_name(id)).await?;
-            if arrived < announced {
-                return Err(BlobError::Incomplete { have: arrived, want: announced }.into());
+        intent: &Intent,
+        id: ImageId,
+        name: String,
+        datastore: Option<DatastoreId>,
+    ) -> Result<Accepted<Image>, Error> {
+        self.accept(caller, intent, "image.clone", move |tx, asked| {
+            datastores::require_create(&asked.caller, AclKind::Image, "make images")?;
+            let from = find_id::<Image>(tx, &asked.caller, id, Access::Use)?.value.clone();
+            if from.phase != ImagePhase::Ready {
+                return Err(Error::new(ErrorKind::Conflict, format!("{} is not ready", called(&from)))
+                    .hint("Wait until its state is ready."));
             }
-        }
-        let finished = self.image_finish(&row.value).await;
-        let outcome = finished.as_ref().map_or_else(|error| format!("refused: {error}"), |()| "done".into());
-        self.audit_alone(holm_store::AuditLine {
-            user: Some(caller.user_id()),
-            object: Some(Image::object(id)),
-            outcome,
-            request_id: intent.request_id.clone(),
-            peer: intent.peer.clone(),
-            ..Asked::by_itself(self.now(), "image.complete")
+            if from.spec.is_exclusive() {
+                refuse_while_used(tx, &from)?;
+            }
+            let name = Name::new(name)?;
+            let key = datastore.unwrap_or(from.spec.datastore).to_string();
+            let datastore = chosen_datastore(tx, &asked.caller, Some(&key), from.spec.kind)?;
+            check_name_free::<Image>(tx, &name, asked.caller.user_id(), None)?;
+            let copy = tx.next_id::<Image>();
+            let origin = match &from.spec.origin {
+                empty @ ImageOrigin::Empty { .. } if from.content.is_none() => empty.clone(),
+                _ => ImageOrigin::Copy(id),
+            };
+            let spec = ImageSpec { datastore, ..ImageSpec::new(from.spec.kind, origin) };
+            let meta = asked.meta(name, asked.caller.default_permissions(), from.meta.attributes.clone());
+            let mut value = Image::new(copy, meta, spec, asked.now);
+            value.phase = ImagePhase::Ready;
+            value.received = from.content.as_ref().map_or(0, |content| content.file_size);
+            value.content = from.content;
+            tx.put(value.clone());
+            datastores::admit(tx, &value)?;
+            let operation = asked.operation(tx, OperationVerb::Import, Image::object(copy), 1);
+            Ok(Left { value, operation })
         })
-        .await;
-        finished?;
-        self.present::<Image>(id)
+        .await
     }
 
-    /// Checks the bytes that have arrived of an image and names them by their digest; the image becomes ready, or
-    /// failed when its content is refused. Doing it again after a crash is fine.
+    /// Lets VMs begin to use the image, or not.
     ///
     /// # Errors
-    /// When the content is refused, the disk fails or the store does not take it.
-    pub async fn image_finish(&self, image: &Image) -> Result<(), Error> {
-        let id = image.id;
-        let arrival = Arrival {
-            expected: image.spec.expected.clone(),
-            limit: image.spec.announced_size.unwrap_or(self.0.settings.largest_image),
-        };
-        // From naming the file until a row names it, nobody may delete files that no row names.
-        let _digests = self.0.digests.lock().await;
-        match self.0.images.complete(&upload_name(id), image.spec.kind, &arrival).await {
-            Ok(content) => self.image_ready(id, content).await,
-            Err(error @ (BlobError::Refused(_) | BlobError::WrongDigest { .. } | BlobError::TooLarge { .. })) => {
-                self.image_failed(id, &error.to_string()).await?;
-                Err(error.into())
+    /// When there is no such image, the caller may not, or it is to be disabled while VMs use it.
+    pub async fn image_enable(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        enabled: bool,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        self.edit::<Image>(caller, intent, id, "image.enable", Access::Manage, move |tx, _, image| {
+            refuse_lost(image)?;
+            if !enabled {
+                refuse_while_used(tx, image)?;
             }
-            Err(error) => Err(error.into()),
-        }
+            image.spec.enabled = enabled;
+            Ok(())
+        })
+        .await
     }
 
-    async fn image_ready(&self, id: ImageId, content: ImageContent) -> Result<(), Error> {
-        let now = self.now();
-        self.0
-            .store
-            .write(move |tx| {
-                tx.update::<Image>(id, |image| {
-                    if matches!(image.phase, ImagePhase::Awaiting | ImagePhase::Fetching) {
-                        image.phase = ImagePhase::Ready;
-                        image.received = content.file_size;
-                        image.content = Some(content);
-                        image.changed_at = now;
-                        image.trouble = None;
-                    }
-                });
-                Ok::<_, Error>(())
-            })
-            .await
-            .map_err(Error::from)
-    }
-
-    /// Records that an image will never be usable, and why.
+    /// Makes the image persistent, or not.
     ///
     /// # Errors
-    /// When the store does not take it.
-    pub async fn image_failed(&self, id: ImageId, why: &str) -> Result<(), Error> {
-        let now = self.now();
-        let why: String = why.chars().take(1000).collect();
-        self.0
-            .store
-            .write(move |tx| {
-                tx.update::<Image>(id, |image| {
-                    if matches!(image.phase, ImagePhase::Awaiting | ImagePhase::Fetching) {
-                        let attempts = image.trouble.as_ref().map_or(0, |t| t.attempts) + 1;
-                        image.phase = ImagePhase::Failed;
-                        image.changed_at = now;
-                        image.trouble = Some(Trouble { class: TroubleClass::Permanent, since: now, attempts, why });
-                    }
-                });
-                Ok::<_, Error>(())
-            })
-            .await
-            .map_err(Error::from)
+    /// When there is no such image, the caller may not, VMs use it, or it is no disk.
+    pub async fn image_persistent(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        persistent: bool,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        self.edit::<Image>(caller, intent, id, "image.persistent", Access::Manage, move |tx, _, image| {
+            refuse_lost(image)?;
+            refuse_persistent_file(image.spec.kind, persistent)?;
+            if image.spec.persistent != persistent {
+                refuse_while_used(tx, image)?;
+                if !persistent && !image.snapshots.is_empty() {
+                    return Err(Error::new(ErrorKind::Conflict, format!("{} has snapshots", called(image)))
+                        .hint("Delete or flatten them first."));
+                }
+            }
+            image.spec.persistent = persistent;
+            Ok(())
+        })
+        .await
     }
 
-    /// Records that fetching an image went wrong and is tried again.
+    /// Says that the image is for something else: another kind of disk, or another kind of file.
     ///
     /// # Errors
-    /// When the store does not take it.
-    pub async fn image_delayed(&self, id: ImageId, why: &str) -> Result<(), Error> {
-        let now = self.now();
-        let why: String = why.chars().take(1000).collect();
-        self.0
-            .store
-            .write(move |tx| {
-                tx.update::<Image>(id, |image| {
-                    if image.phase == ImagePhase::Fetching {
-                        let (since, attempts) = image.trouble.as_ref().map_or((now, 0), |t| (t.since, t.attempts));
-                        let attempts = attempts.saturating_add(1);
-                        image.trouble = Some(Trouble { class: TroubleClass::Transient, since, attempts, why });
-                    }
-                });
-                Ok::<_, Error>(())
-            })
-            .await
-            .map_err(Error::from)
+    /// When there is no such image, the caller may not, VMs use it, its datastore does not take that kind, or its
+    /// content is not of that kind.
+    pub async fn image_kind(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        kind: ImageKind,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        let content = self.view().row::<Image>(id).and_then(|row| row.value.content.clone());
+        // Looked at outside of the transaction, for it reads a file; its content never changes.
+        let looked = match &content {
+            Some(content) => Some(self.0.images.inspect(&content.digest, kind).await?),
+            None => None,
+        };
+        self.edit::<Image>(caller, intent, id, "image.kind", Access::Manage, move |tx, _, image| {
+            refuse_lost(image)?;
+            refuse_while_used(tx, image)?;
+            let before = image.spec.kind;
+            let alike = (before.is_disk() && kind.is_disk()) || (before.is_file() && kind.is_file());
+            if before != kind && !alike {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("kind: {} is of kind {} and cannot become one of kind {}", called(image), before.word(), kind.word()),
+                )
+                .hint("Disks, CD-ROMs and datablocks can become each other, and so can kernels, RAM disks and context files.")
+                .field("kind"));
+            }
+            let blank_cdrom = image.is_blank() && kind == ImageKind::Cdrom;
+            if blank_cdrom || image.content != content {
+                return Err(Error::new(ErrorKind::Conflict, format!("{} has no content of that kind", called(image)))
+                    .hint("Try again, or import another image."));
+            }
+            if let (Some(content), Some(Err(refusal))) = (&content, &looked) {
+                return Err(Error::new(ErrorKind::Invalid, format!("kind: content {} {refusal}", content.digest))
+                    .hint("Keep its kind, or import another image.")
+                    .field("kind"));
+            }
+            image.spec.kind = kind;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets a snapshot of a persistent image.
+    ///
+    /// # Errors
+    /// When there is no such image or snapshot, the caller may not, VMs use it, or something continues the snapshot.
+    pub async fn image_snapshot_delete(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        snapshot: u32,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        self.edit::<Image>(caller, intent, id, "image.snapshot_delete", Access::Manage, move |tx, _, image| {
+            refuse_while_used(tx, image)?;
+            find_snapshot(image, snapshot)?;
+            let continued = image.snapshots.iter().any(|other| other.parent == Some(snapshot));
+            if continued || image.current_snapshot == Some(snapshot) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("snapshot {snapshot} of {} is continued by another one or by its content", called(image)),
+                )
+                .hint("Delete what continues it, or flatten the image."));
+            }
+            image.snapshots.retain(|other| other.id != snapshot);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a persistent image the content of a snapshot.
+    ///
+    /// # Errors
+    /// When there is no such image or snapshot, the caller may not, or VMs use it.
+    pub async fn image_snapshot_revert(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        snapshot: u32,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        self.edit::<Image>(caller, intent, id, "image.snapshot_revert", Access::Manage, move |tx, _, image| {
+            refuse_while_used(tx, image)?;
+            image.content = Some(find_snapshot(image, snapshot)?);
+            image.current_snapshot = Some(snapshot);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a persistent image the content of a snapshot and forgets all snapshots.
+    ///
+    /// # Errors
+    /// When there is no such image or snapshot, the caller may not, or VMs use it.
+    pub async fn image_snapshot_flatten(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: ImageId,
+        snapshot: u32,
+    ) -> Result<Arc<Row<Image>>, Error> {
+        self.edit::<Image>(caller, intent, id, "image.snapshot_flatten", Access::Manage, move |tx, _, image| {
+            refuse_while_used(tx, image)?;
+            image.content = Some(find_snapshot(image, snapshot)?);
+            image.current_snapshot = None;
+            image.snapshots.clear();
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes an image that no VM needs. Its file goes when no other image has the same content.
@@ -371,8 +532,7 @@ impl Desk {
             let row = find_for::<Image>(tx, &asked.caller, &key, Access::Manage)?.clone();
             asked.precondition(&row)?;
             let id = row.value.id;
-            let called = format!("image {id} ({})", row.value.meta.name);
-            crate::vms::refuse_while_used(&called, tx.vms_of_image(id).collect(), tx)?;
+            refuse_while_used(tx, &row.value)?;
             tx.update::<Image>(id, |image| {
                 if image.phase != ImagePhase::Removing {
                     image.phase = ImagePhase::Removing;
@@ -385,80 +545,79 @@ impl Desk {
         .await
     }
 
-    /// The file of an image for download by somebody who may use it.
-    ///
-    /// # Errors
-    /// When there is no such image or it is not ready.
-    pub fn image_file(&self, caller: &Caller, key: &str) -> Result<ImageFile, Error> {
-        let view = self.view();
-        let row = find::<Image>(&view.0, caller, key)?;
-        let Some(content) = &row.value.content else {
-            return Err(Error::new(ErrorKind::Conflict, format!("image {} is not ready", row.value.id))
-                .hint("Wait until its state is ready."));
-        };
-        Ok(ImageFile { path: self.0.images.path(&content.digest)?, size: content.file_size })
-    }
-
-    /// The file with this digest for a host; only files that the VMs on that host need.
-    ///
-    /// # Errors
-    /// `NotFound` when no VM on the host needs it.
-    pub fn image_file_for_host(&self, host: HostId, digest: &str) -> Result<ImageFile, Error> {
-        let view = self.view();
-        let content = view
-            .0
-            .vms_on_host(host)
-            .filter_map(|vm| view.0.get::<Vm>(vm))
-            .flat_map(|vm| vm.value.spec.images().collect::<Vec<_>>())
-            .filter_map(|image| view.0.get::<Image>(image))
-            .filter_map(|image| image.value.content.as_ref())
-            .find(|content| content.digest == digest);
-        let Some(content) = content else {
-            let shown: String = digest.chars().take(64).collect();
-            return Err(Error::new(ErrorKind::NotFound, format!("no VM on host {host} needs an image {shown}"))
-                .hint("The host's plan may be newer than its agent's; wait for the next one."));
-        };
-        Ok(ImageFile { path: self.0.images.path(&content.digest)?, size: content.file_size })
-    }
-
-    /// The image store, for errands.
-    #[must_use]
-    pub fn image_store(&self) -> &ImageStore {
-        &self.0.images
-    }
-
-    /// Deletes every complete file that no image's row names, and what has arrived of uploads that no row waits for or
-    /// that nobody has continued for `patience`. Returns how many files went.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn image_sweep(&self, patience: Duration) -> Result<usize, Error> {
-        let _digests = self.0.digests.lock().await;
-        let view = self.view();
-        let named: BTreeSet<String> =
-            view.0.list::<Image>().filter_map(|row| row.value.content.as_ref().map(|c| c.digest.clone())).collect();
-        let awaited: BTreeSet<String> = view
-            .0
-            .list::<Image>()
-            .filter(|row| matches!(row.value.phase, ImagePhase::Awaiting | ImagePhase::Fetching))
-            .map(|row| upload_name(row.value.id))
-            .collect();
-        let mut gone = 0;
-        for digest in self.0.images.digests().await? {
-            if !named.contains(&digest) && self.0.images.remove(&digest).await? {
-                gone += 1;
-            }
+    fn refuse_when_full(&self, size: u64) -> Result<(), Error> {
+        let free = self.0.images.free_bytes()?;
+        if size > free {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                format!("size: {size} bytes are more than the {free} that are free on the front-end's disk"),
+            )
+            .hint("Delete images that nobody needs, or give the front-end a larger disk.")
+            .field("size"));
         }
-        for upload in self.0.images.uploads().await? {
-            let fetched = view
-                .0
-                .list::<Image>()
-                .any(|row| row.value.phase == ImagePhase::Fetching && upload_name(row.value.id) == upload.name);
-            let stale = upload.idle >= patience && !fetched;
-            if (!awaited.contains(&upload.name) || stale) && self.0.images.abandon(&upload.name).await? {
-                gone += 1;
-            }
-        }
-        Ok(gone)
+        Ok(())
     }
+}
+
+fn find_snapshot(image: &Image, snapshot: u32) -> Result<ImageContent, Error> {
+    if image.phase != ImagePhase::Ready {
+        return Err(Error::new(ErrorKind::Conflict, format!("{} is not ready", called(image)))
+            .hint("Wait until its state is ready."));
+    }
+    let found = image.snapshots.iter().find(|other| other.id == snapshot).map(|found| found.content.clone());
+    found.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("{} has no snapshot {snapshot}", called(image)))
+            .hint("Look at the image for those it has.")
+    })
+}
+
+fn refuse_persistent_file(kind: ImageKind, persistent: bool) -> Result<(), Error> {
+    if persistent && !kind.is_disk() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("persistent: an image of kind {} is only read by guests", kind.word()),
+        )
+        .hint("Only disks can be persistent.")
+        .field("persistent"));
+    }
+    Ok(())
+}
+
+/// Refuses to change an image that cannot be used again.
+fn refuse_lost(image: &Image) -> Result<(), Error> {
+    match image.phase {
+        ImagePhase::Failed | ImagePhase::Removing => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "{} {}",
+                called(image),
+                if image.phase == ImagePhase::Failed { "cannot be used" } else { "is being deleted" }
+            ),
+        )
+        .hint("Import another image.")),
+        ImagePhase::Awaiting | ImagePhase::Fetching | ImagePhase::Ready => Ok(()),
+    }
+}
+
+/// The datastore a draft names, or the one made at first start for such images.
+fn chosen_datastore(state: &State, caller: &Caller, key: Option<&str>, kind: ImageKind) -> Result<DatastoreId, Error> {
+    let usual = if kind.is_file() { FILE_DATASTORE } else { IMAGE_DATASTORE }.to_string();
+    let datastore = &find_for::<Datastore>(state, caller, key.unwrap_or(&usual), Access::Use)
+        .map_err(|e| e.field("datastore"))?
+        .value;
+    let refuse = |kind: ErrorKind, says: String| {
+        Err(Error::new(kind, format!("datastore: datastore {} ({}) {says}", datastore.id, datastore.meta.name))
+            .hint("Choose another datastore.")
+            .field("datastore"))
+    };
+    if !kind.belongs_in(datastore.kind) {
+        return refuse(
+            ErrorKind::Invalid,
+            format!("is for {}, not for images of kind {}", datastore.kind.purpose(), kind.word()),
+        );
+    }
+    if !datastore.enabled {
+        return refuse(ErrorKind::Conflict, "is disabled".into());
+    }
+    Ok(datastore.id)
 }

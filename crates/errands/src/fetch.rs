@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::io::AsyncRead;
 use tokio::sync::Semaphore;
 use tokio_util::io::StreamReader;
 
@@ -151,8 +152,10 @@ impl Fetcher {
 
     /// Fetches what is missing and ends the import.
     async fn attempt(&self, image: &Image) -> Result<(), Setback> {
-        let ImageOrigin::Url(url) = &image.spec.origin else {
-            return Err(Permanent("it has no URL".into()));
+        let url = match &image.spec.origin {
+            ImageOrigin::Url(url) => url,
+            ImageOrigin::Path(path) => return self.copy(image, path).await,
+            _ => return Err(Permanent("it has neither a URL nor a path".into())),
         };
         let name = upload_name(image.id);
         let store = self.desk.image_store();
@@ -217,7 +220,8 @@ impl Fetcher {
             }
             None => {}
         }
-        self.take_in(image, offset, limit, response).await?;
+        let body = StreamReader::new(response.bytes_stream().map_err(std::io::Error::other));
+        self.take_in(image, offset, limit, body).await?;
         if let Some(rest) = rest {
             let arrived = store.arrived(&name).await.map_err(disk)?;
             if arrived < offset + rest {
@@ -227,9 +231,35 @@ impl Fetcher {
         self.finish(image).await
     }
 
+    /// Copies a file of the front-end's own disk, from its beginning: it may be another one than at the last attempt.
+    async fn copy(&self, image: &Image, path: &str) -> Result<(), Setback> {
+        let dirs = self.desk.settings().image_dirs.clone();
+        let wanted = path.to_owned();
+        let (file, size) = tokio::task::spawn_blocking(move || crate::files::open(&wanted, &dirs))
+            .await
+            .map_err(|error| Transient(format!("opening the file did not finish: {error}")))?
+            .map_err(Permanent)?;
+        let limit = self.desk.settings().largest_image;
+        if size > limit {
+            return Err(Permanent(format!("it has {size} bytes, more than {limit}")));
+        }
+        self.desk
+            .image_store()
+            .abandon(&upload_name(image.id))
+            .await
+            .map_err(|error| Transient(format!("the image store: {error}")))?;
+        self.take_in(image, 0, limit, tokio::fs::File::from_std(file)).await?;
+        self.finish(image).await
+    }
+
     /// Writes the body behind what is there, and its progress into the row now and then.
-    async fn take_in(&self, image: &Image, offset: u64, limit: u64, response: Response) -> Result<(), Setback> {
-        let body = StreamReader::new(response.bytes_stream().map_err(std::io::Error::other));
+    async fn take_in(
+        &self,
+        image: &Image,
+        offset: u64,
+        limit: u64,
+        body: impl AsyncRead + Send + Unpin,
+    ) -> Result<(), Setback> {
         let arrival = Arrival { expected: image.spec.expected.clone(), limit };
         let progress = Arc::new(AtomicU64::new(offset));
         let seen = progress.clone();

@@ -12,6 +12,8 @@
 //!
 //! * A URL is only ever fetched over http or https, redirects included, and only from addresses that [`addresses`]
 //!   allows; what is checked is the very address a connection is made to.
+//! * A file of the front-end's disk becomes an image only when it really lies in a directory that was set, whatever
+//!   links lead there.
 //! * A fetch never takes more bytes than the largest image allowed, and never waits for ever.
 //! * Every failure either ends in another attempt at a known time or in the image's phase `Failed`, with the reason.
 //!
@@ -19,6 +21,7 @@
 
 pub mod addresses;
 pub mod fetch;
+mod files;
 
 use fetch::Fetcher;
 use holm_desk::{Desk, Missed};

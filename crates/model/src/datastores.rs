@@ -41,3 +41,35 @@ pub struct Datastore {
     /// What all its content together may take, MiB; `None`: as much as there is room.
     pub limit_mib: Option<u64>,
 }
+
+impl Datastore {
+    /// What all its content together may take, MiB: what was set, or the attribute `LIMIT_MB`.
+    #[must_use]
+    pub fn limit(&self) -> Option<u64> {
+        self.limit_mib.or_else(|| self.meta.attributes.text("LIMIT_MB")?.trim().parse().ok())
+    }
+}
+
+impl DatastoreKind {
+    /// What it is for, in messages.
+    #[must_use]
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Self::Image => "disks",
+            Self::System => "the disks of running VMs",
+            Self::File => "kernels, initial RAM disks and context files",
+            Self::Backup => "backups",
+        }
+    }
+
+    /// The word for it in messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::System => "system",
+            Self::File => "file",
+            Self::Backup => "backup",
+        }
+    }
+}

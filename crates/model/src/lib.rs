@@ -31,6 +31,7 @@ pub mod networks;
 pub mod operations;
 pub mod permissions;
 pub mod quotas;
+pub mod samples;
 pub mod schedule;
 pub mod security_groups;
 pub mod templates;

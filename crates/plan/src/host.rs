@@ -6,11 +6,13 @@
 //!                              └──────────────── link open again ──────────────┘
 //! ```
 //!
+//! A host that somebody took offline stays `Ready` however long it is silent: it is expected to be.
+//!
 //! `Lost` says nothing about the VMs there: they may well be running, so none is placed elsewhere. Deleting the host
 //! is a user's decision and happens in the desk.
 
 use crate::Verdict;
-use holm_model::hosts::{Host, HostPhase};
+use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::{Timestamp, Trouble, TroubleClass};
 use std::time::Duration;
 
@@ -30,7 +32,11 @@ pub fn next(host: &Host, now: Timestamp, lease: Duration) -> Verdict<Step> {
     let status = &host.status;
     match host.phase {
         HostPhase::Joining | HostPhase::Lost if status.connected && status.facts.is_some() => Verdict::Do(Step::Ready),
+        HostPhase::Joining if !host.is_claimed() => Verdict::wait("No machine has joined as this host yet."),
         HostPhase::Joining => Verdict::wait("It has been enrolled; its first report has not arrived."),
+        HostPhase::Lost if host.spec.schedulable == Schedulable::Offline => {
+            Verdict::wait("It is offline and nobody looks at it.")
+        }
         HostPhase::Lost if status.connected => Verdict::wait("Its link is open again; its report has not arrived."),
         HostPhase::Lost => Verdict::Stuck(Trouble {
             class: TroubleClass::Unknown,
@@ -42,6 +48,9 @@ pub fn next(host: &Host, now: Timestamp, lease: Duration) -> Verdict<Step> {
             ),
         }),
         HostPhase::Ready if status.connected => Verdict::Settled { why: "Its agent is connected.".into() },
+        HostPhase::Ready if host.spec.schedulable == Schedulable::Offline => {
+            Verdict::Settled { why: "It is offline and nobody looks at it.".into() }
+        }
         HostPhase::Ready => {
             let until = status.last_seen.plus(lease);
             if now >= until {

@@ -35,8 +35,12 @@ pub fn user(image: &Image, world: &dyn World) -> Option<VmId> {
 pub fn next(image: &Image, user: Option<VmId>) -> Verdict<Step> {
     match image.phase {
         ImagePhase::Awaiting => match &image.spec.origin {
-            ImageOrigin::Url(_) => Verdict::Do(Step::Fetch),
-            ImageOrigin::Upload => {
+            ImageOrigin::Url(_) | ImageOrigin::Path(_) => Verdict::Do(Step::Fetch),
+            ImageOrigin::Disk(vm) => {
+                Verdict::wait(format!("Waits for the host of vm {vm} to send its bytes; {} have arrived.", image.received))
+            }
+            // The last three are ready from their beginning.
+            ImageOrigin::Upload | ImageOrigin::Empty { .. } | ImageOrigin::Copy(_) | ImageOrigin::Stored => {
                 Verdict::wait(format!("Waits for a client to send its bytes; {} have arrived.", image.received))
             }
         },
@@ -52,6 +56,46 @@ pub fn next(image: &Image, user: Option<VmId>) -> Verdict<Step> {
             Some(vm) => Verdict::wait(format!("It is deleted as soon as vm {vm} does not need it any more.")),
             None => Verdict::Do(Step::Forget),
         },
+    }
+}
+
+/// How an image stands, seen by whoever wants to use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Its bytes are on their way, and nobody waits for them.
+    Locked,
+    /// Its bytes are on their way, and VMs that get copies wait for them.
+    LockedUsed,
+    /// Its bytes are on their way, and the VM that has it waits for them.
+    LockedUsedPersistent,
+    /// It can be used, and nobody does.
+    Ready,
+    /// VMs have copies of it.
+    Used,
+    /// A VM has it itself.
+    UsedPersistent,
+    /// Nobody may begin to use it.
+    Disabled,
+    /// It cannot be used.
+    Failed,
+    /// It is being deleted.
+    Removing,
+}
+
+/// How the image stands while so many VMs use it.
+#[must_use]
+pub fn standing(image: &Image, vms: usize) -> Standing {
+    let persistent = image.spec.persistent;
+    match (image.phase, vms) {
+        (ImagePhase::Removing, _) => Standing::Removing,
+        (ImagePhase::Failed, _) => Standing::Failed,
+        (ImagePhase::Awaiting | ImagePhase::Fetching, 0) => Standing::Locked,
+        (ImagePhase::Awaiting | ImagePhase::Fetching, _) if persistent => Standing::LockedUsedPersistent,
+        (ImagePhase::Awaiting | ImagePhase::Fetching, _) => Standing::LockedUsed,
+        (ImagePhase::Ready, 0) if image.spec.enabled => Standing::Ready,
+        (ImagePhase::Ready, 0) => Standing::Disabled,
+        (ImagePhase::Ready, _) if persistent => Standing::UsedPersistent,
+        (ImagePhase::Ready, _) => Standing::Used,
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::expressions::shortened;
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
-use holm_model::images::ImageContent;
+use holm_model::images::Image;
 use holm_model::units::show_mib;
 use holm_model::vms::{Firmware, Vm, VmSpec};
 use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, VmId, World};
@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 mod asks;
 
-pub use crate::leases::{LeaseTrouble, lease, leases};
+pub use crate::leases::{LeaseTrouble, can_lease, lease, lease_holds, leases};
 use asks::{Asks, Memory};
 
 /// The host a VM should go to.
@@ -107,6 +107,7 @@ enum Obstacle {
     Lost,
     Draining,
     Disabled,
+    Offline,
     OtherHost(HostId),
     OtherCluster(ClusterId),
     NoArchitecture,
@@ -121,6 +122,7 @@ impl Room {
     fn of(host: &Host, world: &dyn World) -> Self {
         let facts = host.status.facts.as_ref();
         let booked = world.booked(host.id);
+        let capacity = host.capacity(world.cluster(host.cluster));
         Self {
             host: host.id,
             name: host.meta.name.clone(),
@@ -133,9 +135,9 @@ impl Room {
             arch: facts.is_some_and(|f| !f.arch.is_empty()),
             accelerator: facts.and_then(|f| f.accelerators.first().copied()),
             capacity: Amounts {
-                cpu: host.cpu_capacity().0.into(),
-                memory_mib: host.memory_capacity_mib(),
-                disk_mib: host.disk_capacity_mib(),
+                cpu: capacity.cpu.0.into(),
+                memory_mib: capacity.memory_mib,
+                disk_mib: capacity.disk_mib,
             },
             booked: Amounts { cpu: booked.cpu.0.into(), memory_mib: booked.memory_mib, disk_mib: booked.disk_mib },
             vms: booked.vms,
@@ -161,6 +163,7 @@ impl Room {
             Schedulable::Enabled => {}
             Schedulable::Draining => each(Obstacle::Draining),
             Schedulable::Disabled => each(Obstacle::Disabled),
+            Schedulable::Offline => each(Obstacle::Offline),
         }
         if self.phase == HostPhase::Joining {
             return;
@@ -230,6 +233,7 @@ impl Room {
             Obstacle::Lost => write!(out, "is out of touch"),
             Obstacle::Draining => write!(out, "is draining and takes no new VMs"),
             Obstacle::Disabled => write!(out, "is disabled and takes no new VMs"),
+            Obstacle::Offline => write!(out, "is offline and takes no new VMs"),
             Obstacle::OtherHost(wanted) => write!(out, "the VM is to run on host {wanted} only"),
             Obstacle::OtherCluster(wanted) => {
                 write!(out, "is in cluster {}, the VM is to run in cluster {wanted} only", self.cluster)
@@ -306,22 +310,13 @@ const KVM: i64 = 4 * MOST * 10_000;
 /// What keeps a host that refused a VM behind every other that fits.
 const LEFT_BEFORE: i64 = 4 * KVM;
 
-/// What is known of a pool.
-#[derive(Clone, Copy, Debug)]
-enum Cursor {
-    /// The search may go on here. Only a hint: it changes which free address is found, not whether one is.
-    At(u32),
-    /// Nothing was free when it was searched. Stays so for the board's life, which is one pass over the objects: else
-    /// every one of many waiting VMs would search the whole pool again.
-    Exhausted,
-}
-
 /// A scratch copy of what hosts offer and have booked, and of where address pools were last found free.
 #[derive(Debug)]
 pub struct Board {
     rooms: Vec<Room>,
-    /// Where to go on looking in a network's IPv4 pool. Behind a lock so that a board can be shared while it is read.
-    cursors: Mutex<BTreeMap<NetworkId, Cursor>>,
+    /// The place after the last one lent of a network's range. Behind a lock so that a board can be shared while it is
+    /// read.
+    cursors: Mutex<BTreeMap<(NetworkId, u32), u32>>,
     /// What VMs have asked in expressions, and what was answered. Behind a lock for the same reason.
     memory: Mutex<Memory>,
 }
@@ -476,21 +471,16 @@ impl Board {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).keep(asks);
     }
 
-    /// Where to begin to look for a free address in a network's pool of `size` addresses; `None` when it was searched
-    /// in vain already.
-    pub(crate) fn cursor(&self, network: NetworkId, size: u32, fallback: u32) -> Option<u32> {
+    /// Where to begin to look for a free place in a network's range: after those lent from this board, which the world
+    /// does not know of yet.
+    pub(crate) fn cursor(&self, network: NetworkId, range: u32) -> u32 {
         let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        match cursors.get(&network) {
-            Some(Cursor::Exhausted) => None,
-            Some(Cursor::At(at)) => Some(at % size.max(1)),
-            None => Some(fallback % size.max(1)),
-        }
+        cursors.get(&(network, range)).copied().unwrap_or(0)
     }
 
-    /// Remembers where the next look may begin; `None` when nothing was found.
-    pub(crate) fn move_cursor(&self, network: NetworkId, to: Option<u32>) {
-        let cursor = to.map_or(Cursor::Exhausted, Cursor::At);
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert(network, cursor);
+    /// Remembers where the next look begins.
+    pub(crate) fn move_cursor(&self, network: NetworkId, range: u32, to: u32) {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).insert((network, range), to);
     }
 }
 
@@ -515,7 +505,7 @@ impl Wants {
 
 /// The size of an image in the guest, MiB; 0 while it is not known.
 pub(crate) fn image_mib(image: Option<holm_model::ImageId>, world: &dyn World) -> u64 {
-    image.and_then(|id| world.image(id)).and_then(|image| image.content.as_ref()).map_or(0, ImageContent::virtual_mib)
+    image.and_then(|id| world.image(id)).and_then(Image::disk_mib).unwrap_or(0)
 }
 
 fn policy(room: &Room, vm: &Vm) -> PlacementPolicy {

@@ -3,10 +3,11 @@
 use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
 use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
-use holm_model::networks::{MacAddr, Network, NetworkDraft, NetworkSpec};
+use holm_model::networks::{MacAddr, Network, NetworkDraft};
+use holm_model::security_groups::SecurityGroup;
 use holm_model::vms::{DiskSpec, NicSpec, Vm, VmSpec};
 use holm_model::{
-    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions, Timestamp,
+    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions, SecurityGroupId, Timestamp,
     UserId, VmId, World,
 };
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub(crate) struct Sample {
     pub images: BTreeMap<ImageId, Image>,
     pub networks: BTreeMap<NetworkId, Network>,
     pub clusters: BTreeMap<ClusterId, Cluster>,
+    pub security_groups: BTreeMap<SecurityGroupId, SecurityGroup>,
 }
 
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -92,7 +94,7 @@ pub(crate) fn image(id: u32) -> Image {
     Image {
         id: ImageId(id),
         meta: meta(&format!("tiny-{id}")),
-        spec: ImageSpec { kind: ImageKind::Disk, origin: ImageOrigin::Upload, expected: None, announced_size: None },
+        spec: ImageSpec::new(ImageKind::Disk, ImageOrigin::Upload),
         phase: ImagePhase::Ready,
         received: 1 << 20,
         content: Some(ImageContent {
@@ -103,6 +105,9 @@ pub(crate) fn image(id: u32) -> Image {
         }),
         changed_at: NOW,
         trouble: None,
+        snapshots: Vec::new(),
+        next_snapshot: 0,
+        current_snapshot: None,
     }
 }
 
@@ -115,12 +120,8 @@ pub(crate) fn network(id: u32, subnet4: &str, subnet6: Option<&str>) -> Network 
         dns: vec!["9.9.9.9".into()],
         ..NetworkDraft::default()
     };
-    Network {
-        id: NetworkId(id),
-        meta: meta(&format!("net-{id}")),
-        spec: NetworkSpec::try_from(draft).expect("test networks are valid"),
-        removing: false,
-    }
+    let fresh = MacAddr([2, 1, 0, 0, 0, 0]);
+    Network::drafted(NetworkId(id), meta(&format!("net-{id}")), draft, fresh).expect("test networks are valid")
 }
 
 /// A VM `vm-ID` of 1 core, 1000 MiB of memory, one disk on image 0 whose size is not known yet, one card on network 0.
@@ -158,6 +159,9 @@ impl World for Sample {
     }
     fn cluster(&self, id: ClusterId) -> Option<&Cluster> {
         self.clusters.get(&id)
+    }
+    fn security_group(&self, id: SecurityGroupId) -> Option<&SecurityGroup> {
+        self.security_groups.get(&id)
     }
     fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_> {
         Box::new(self.vms.values())

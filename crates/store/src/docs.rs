@@ -13,8 +13,8 @@ use holm_model::acl::{Acl, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::{Cluster, ClusterSpec};
 use holm_model::datastores::{Datastore, DatastoreKind};
 use holm_model::hosts::{Host, HostPhase, HostSpec, HostStatus};
-use holm_model::images::{Image, ImageContent, ImagePhase, ImageSpec};
-use holm_model::networks::{Network, NetworkSpec};
+use holm_model::images::{Image, ImageContent, ImagePhase, ImageSnapshot, ImageSpec};
+use holm_model::networks::{AddressRange, Network, NetworkSpec, Place, Reservation};
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::quotas::Quotas;
 use holm_model::schedule::ScheduledAction;
@@ -23,7 +23,7 @@ use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Proof, Secret, Token, User};
 use holm_model::vdcs::{Vdc, VdcMember};
 use holm_model::vm_groups::{Role, VmGroup};
-use holm_model::vms::{EndedVm, LastAction, NicLease, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
+use holm_model::vms::{Attempt, EndedVm, LastAction, NicLease, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
 use holm_model::zones::Zone;
 use holm_model::{
     AclId, Attributes, ClusterId, DatastoreId, DocumentId, GroupId, HostId, ImageId, JoinTokenId, Meta, Name,
@@ -33,6 +33,8 @@ use holm_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+mod networks;
 
 /// Turns a document of one version into one of the next; the error says what does not fit.
 pub type Step = fn(Value) -> Result<Value, String>;
@@ -167,6 +169,8 @@ document! {
         schedule: Vec<ScheduledAction>,
         #[serde(default)]
         next_scheduled: u32,
+        #[serde(default)]
+        attempt: Option<Attempt>,
     }
 }
 
@@ -194,10 +198,12 @@ document! {
 
 document! {
     /// A security group as it is written down.
-    SecurityGroupDoc of SecurityGroup, steps &[], {
+    SecurityGroupDoc of SecurityGroup, steps &[networks::rules_in_force], {
         id: SecurityGroupId,
         meta: Meta,
         rules: Vec<Rule>,
+        committed: Vec<Rule>,
+        version: u64,
     }
 }
 
@@ -311,16 +317,38 @@ document! {
         content: Option<ImageContent>,
         changed_at: Timestamp,
         trouble: Option<Trouble>,
+        #[serde(default)]
+        snapshots: Vec<ImageSnapshot>,
+        #[serde(default)]
+        next_snapshot: u32,
+        #[serde(default)]
+        current_snapshot: Option<u32>,
     }
 }
 
 document! {
     /// A network as it is written down.
-    NetworkDoc of Network, steps &[], {
+    NetworkDoc of Network, steps &[networks::pools_to_ranges], {
         id: NetworkId,
         meta: Meta,
         spec: NetworkSpec,
         removing: bool,
+        ranges: Vec<AddressRange>,
+        next_range: u32,
+        #[serde(default)]
+        holds: BTreeSet<Place>,
+        #[serde(default)]
+        reservations: Vec<Reservation>,
+        #[serde(default)]
+        parent: Option<NetworkId>,
+        #[serde(default)]
+        template: Option<NetworkTemplateId>,
+        #[serde(default)]
+        security_groups: Vec<SecurityGroupId>,
+        #[serde(default)]
+        clusters: Vec<ClusterId>,
+        #[serde(default)]
+        automatic_segment: bool,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that is looked up otherwise than by id. Each index is a function of the tables: an object's contribution
 //! is taken out and put in whenever the object changes.
 
+use crate::runs::Runs;
 use crate::table::Texts;
 use holm_model::acl::Acl;
 use holm_model::clusters::Cluster;
@@ -17,7 +18,7 @@ use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Boot, DiskSpec, EndedVm, NicLease, NicSpec, Vm};
 use holm_model::zones::Zone;
 use holm_model::{
-    Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId, TokenId,
+    Booked, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId, SecurityGroupId, TokenId,
     UserId, VmGroupId, VmId,
 };
 use imbl::{OrdMap, OrdSet};
@@ -40,6 +41,14 @@ pub struct Indexes {
     pub(crate) leases6: OrdSet<(NetworkId, Ipv6Addr, VmId)>,
     /// Who has been lent which Ethernet address.
     pub(crate) macs: OrdSet<(NetworkId, MacAddr, VmId)>,
+    /// The IPv4 addresses that are lent.
+    pub(crate) lent4: Runs<NetworkId>,
+    /// The IPv6 addresses that are lent.
+    pub(crate) lent6: Runs<NetworkId>,
+    /// The Ethernet addresses that are lent.
+    pub(crate) lent_macs: Runs<NetworkId>,
+    /// VMs with a card that names a security group.
+    pub(crate) in_security_group: OrdSet<(SecurityGroupId, VmId)>,
     /// VMs that need an image.
     pub(crate) of_image: OrdSet<(ImageId, VmId)>,
     /// VMs with a card or a lease on a network.
@@ -52,7 +61,9 @@ pub struct Indexes {
     pub(crate) in_vm_group: OrdSet<(VmGroupId, VmId)>,
     /// Hosts of a cluster.
     pub(crate) in_cluster: OrdSet<(ClusterId, HostId)>,
-    /// Hosts by their client certificate.
+    /// Images of a datastore.
+    pub(crate) in_datastore: OrdSet<(DatastoreId, ImageId)>,
+    /// Hosts by their client certificate; those that nobody has claimed have none.
     pub(crate) certificates: Texts<HostId>,
     /// Tokens by their digest.
     pub(crate) tokens: Texts<TokenId>,
@@ -76,6 +87,29 @@ fn replace<T: Ord + Clone>(set: &mut OrdSet<T>, old: BTreeSet<T>, new: BTreeSet<
     }
 }
 
+type Lent<A> = (NetworkId, A, VmId);
+
+/// Like [`replace`], and keeps the runs of addresses that anybody has.
+fn lend<A: Ord + Copy>(
+    set: &mut OrdSet<Lent<A>>,
+    runs: &mut Runs<NetworkId>,
+    old: BTreeSet<Lent<A>>,
+    new: BTreeSet<Lent<A>>,
+    number: impl Fn(A) -> u128,
+) {
+    for (network, address, vm) in old.difference(&new) {
+        set.remove(&(*network, *address, *vm));
+        let left = set.range((*network, *address, VmId(0))..=(*network, *address, VmId(u32::MAX))).next();
+        if left.is_none() {
+            runs.remove(*network, number(*address));
+        }
+    }
+    for (network, address, vm) in new.difference(&old) {
+        set.insert((*network, *address, *vm));
+        runs.insert(*network, number(*address));
+    }
+}
+
 fn one<T: Ord>(item: Option<T>) -> BTreeSet<T> {
     item.into_iter().collect()
 }
@@ -90,6 +124,12 @@ fn networks(vm: Option<&Vm>) -> BTreeSet<(NetworkId, VmId)> {
             let cards = v.spec.nics.iter().map(|n| n.network);
             cards.chain(v.leases.iter().map(|l| l.network)).map(|network| (network, v.id))
         })
+        .collect()
+}
+
+fn security_groups(vm: Option<&Vm>) -> BTreeSet<(SecurityGroupId, VmId)> {
+    vm.into_iter()
+        .flat_map(|v| v.spec.nics.iter().flat_map(|nic| nic.security_groups.iter().map(|group| (*group, v.id))))
         .collect()
 }
 
@@ -137,12 +177,18 @@ impl Indexes {
             }
         }
         if old.map(|v| &v.leases) != new.map(|v| &v.leases) {
-            replace(&mut self.leases4, leases4(old), leases4(new));
-            replace(&mut self.leases6, leases6(old), leases6(new));
-            replace(&mut self.macs, macs(old), macs(new));
+            let (was, is) = (leases4(old), leases4(new));
+            let four = |ip: Ipv4Addr| u32::from(ip).into();
+            lend(&mut self.leases4, &mut self.lent4, was, is, four);
+            let (was, is) = (leases6(old), leases6(new));
+            lend(&mut self.leases6, &mut self.lent6, was, is, u128::from);
+            let (was, is) = (macs(old), macs(new));
+            let number = |mac: MacAddr| mac.number().into();
+            lend(&mut self.macs, &mut self.lent_macs, was, is, number);
         }
         if old.map(wiring) != new.map(wiring) {
             replace(&mut self.on_network, networks(old), networks(new));
+            replace(&mut self.in_security_group, security_groups(old), security_groups(new));
         }
         if old.map(needs) != new.map(needs) {
             replace(&mut self.of_image, images(old), images(new));
@@ -192,8 +238,17 @@ impl Indexes {
             replace(&mut self.in_cluster, one(home(old)), one(home(new)));
         }
         if let Some(host) = old.or(new) {
-            let certificate = |h: &Host| h.certificate_sha256.clone();
-            self.certificates.replace(host.id, old.map(certificate).as_deref(), new.map(certificate).as_deref());
+            fn certificate(host: &Host) -> Option<&str> {
+                Some(host.certificate_sha256.as_str()).filter(|text| !text.is_empty())
+            }
+            self.certificates.replace(host.id, old.and_then(certificate), new.and_then(certificate));
+        }
+    }
+
+    pub(crate) fn image(&mut self, old: Option<&Image>, new: Option<&Image>) {
+        let home = |image: Option<&Image>| image.map(|i| (i.spec.datastore, i.id));
+        if home(old) != home(new) {
+            replace(&mut self.in_datastore, one(home(old)), one(home(new)));
         }
     }
 
@@ -235,5 +290,4 @@ impl Indexes {
     pub(crate) fn group(&mut self, _: Option<&Group>, _: Option<&Group>) {}
     pub(crate) fn user(&mut self, _: Option<&User>, _: Option<&User>) {}
     pub(crate) fn network(&mut self, _: Option<&Network>, _: Option<&Network>) {}
-    pub(crate) fn image(&mut self, _: Option<&Image>, _: Option<&Image>) {}
 }

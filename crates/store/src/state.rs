@@ -157,6 +157,19 @@ impl State {
         self.indexes.on_network.range((network, VmId(0))..=(network, VmId(u32::MAX))).map(|(_, vm)| *vm)
     }
 
+    /// How many cards have an address of a network.
+    #[must_use]
+    pub fn leases_on(&self, network: NetworkId) -> usize {
+        let (first, last) = (MacAddr([0; 6]), MacAddr([0xff; 6]));
+        self.indexes.macs.range((network, first, VmId(0))..=(network, last, VmId(u32::MAX))).count()
+    }
+
+    /// VMs with a card that names a security group, by id. Groups that cards have through their networks are not
+    /// looked at.
+    pub fn vms_in_security_group(&self, group: SecurityGroupId) -> impl DoubleEndedIterator<Item = VmId> + '_ {
+        self.indexes.in_security_group.range((group, VmId(0))..=(group, VmId(u32::MAX))).map(|(_, vm)| *vm)
+    }
+
     /// VMs that belong to a user, by id.
     pub fn vms_owned_by(&self, user: UserId) -> impl DoubleEndedIterator<Item = VmId> + '_ {
         self.indexes.vms_owned.range((user, VmId(0))..=(user, VmId(u32::MAX))).map(|(_, vm)| *vm)
@@ -175,6 +188,12 @@ impl State {
     /// Hosts of a cluster, by id.
     pub fn hosts_in(&self, cluster: ClusterId) -> impl DoubleEndedIterator<Item = HostId> + '_ {
         self.indexes.in_cluster.range((cluster, HostId(0))..=(cluster, HostId(u32::MAX))).map(|(_, host)| *host)
+    }
+
+    /// Images counted in a datastore, by id.
+    pub fn images_in(&self, datastore: DatastoreId) -> impl DoubleEndedIterator<Item = ImageId> + '_ {
+        let (first, last) = ((datastore, ImageId(0)), (datastore, ImageId(u32::MAX)));
+        self.indexes.in_datastore.range(first..=last).map(|(_, image)| *image)
     }
 
     /// The host with this client certificate (SHA-256 of its DER, lower-case hex).
@@ -299,6 +318,17 @@ impl World for State {
     fn holder_mac(&self, network: NetworkId, mac: MacAddr) -> Option<VmId> {
         let (first, last) = ((network, mac, VmId(0)), (network, mac, VmId(u32::MAX)));
         self.indexes.macs.range(first..=last).next().map(|(_, _, vm)| *vm)
+    }
+    fn unlent4(&self, network: NetworkId, from: Ipv4Addr) -> Option<Ipv4Addr> {
+        let next = self.indexes.lent4.next_out(network, u32::from(from).into())?;
+        u32::try_from(next).ok().map(Ipv4Addr::from)
+    }
+    fn unlent6(&self, network: NetworkId, from: Ipv6Addr) -> Option<Ipv6Addr> {
+        self.indexes.lent6.next_out(network, from.into()).map(Ipv6Addr::from)
+    }
+    fn unlent_mac(&self, network: NetworkId, from: MacAddr) -> Option<MacAddr> {
+        let next = self.indexes.lent_macs.next_out(network, from.number().into())?;
+        u64::try_from(next).ok().filter(|number| *number < 1 << 48).map(MacAddr::of_number)
     }
     fn next_vm_id(&self) -> VmId {
         VmId(self.vms.next)

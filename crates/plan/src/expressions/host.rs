@@ -80,10 +80,10 @@ impl<'a> HostValues<'a> {
     fn number(&self, name: &str) -> Option<u64> {
         let facts = self.host.status.facts.as_ref();
         let kib = |mib: u64| mib.saturating_mul(1024);
-        let cpu = u64::from(self.host.cpu_capacity().0);
+        let capacity = self.host.capacity(self.cluster);
+        let cpu = u64::from(capacity.cpu.0);
         let booked_cpu = u64::from(self.booked.cpu.0);
-        let memory = self.host.memory_capacity_mib();
-        let disk = self.host.disk_capacity_mib();
+        let (memory, disk) = (capacity.memory_mib, capacity.disk_mib);
         Some(match name {
             "TOTAL_CPU" => facts.map_or(0, |facts| u64::from(facts.cores)) * 100,
             "MAX_CPU" => cpu,

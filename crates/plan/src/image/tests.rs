@@ -39,3 +39,29 @@ fn an_image_in_use_is_not_forgotten() {
     assert_eq!(user(&image, &world), Some(VmId(7)));
     assert_eq!(user(&sample_image(ImageId(1).0), &world), None);
 }
+
+#[test]
+fn how_an_image_stands_follows_from_its_phase_and_its_vms() {
+    use Standing::{Disabled, Failed, Locked, LockedUsed, LockedUsedPersistent, Ready, Removing, Used, UsedPersistent};
+    let stand = |phase, persistent, enabled, vms| {
+        let mut image = sample_image(1);
+        image.phase = phase;
+        image.spec.persistent = persistent;
+        image.spec.enabled = enabled;
+        standing(&image, vms)
+    };
+    for (phase, persistent, enabled, vms, expected) in [
+        (ImagePhase::Awaiting, false, true, 0, Locked),
+        (ImagePhase::Fetching, false, false, 0, Locked),
+        (ImagePhase::Fetching, false, true, 2, LockedUsed),
+        (ImagePhase::Awaiting, true, true, 1, LockedUsedPersistent),
+        (ImagePhase::Ready, true, true, 0, Ready),
+        (ImagePhase::Ready, false, false, 0, Disabled),
+        (ImagePhase::Ready, false, true, 9, Used),
+        (ImagePhase::Ready, true, true, 1, UsedPersistent),
+        (ImagePhase::Failed, true, true, 1, Failed),
+        (ImagePhase::Removing, false, true, 0, Removing),
+    ] {
+        assert_eq!(stand(phase, persistent, enabled, vms), expected, "{phase:?} {persistent} {enabled} {vms}");
+    }
+}

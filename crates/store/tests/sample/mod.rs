@@ -93,7 +93,7 @@ pub fn image(id: u32) -> Image {
     Image {
         id: ImageId(id),
         meta: meta(format!("image-{id}")),
-        spec: ImageSpec { kind: ImageKind::Disk, origin: ImageOrigin::Upload, expected: None, announced_size: None },
+        spec: ImageSpec::new(ImageKind::Disk, ImageOrigin::Upload),
         phase: ImagePhase::Ready,
         received: 1 << 20,
         content: Some(ImageContent {
@@ -104,6 +104,9 @@ pub fn image(id: u32) -> Image {
         }),
         changed_at: NOW,
         trouble: None,
+        snapshots: Vec::new(),
+        next_snapshot: 0,
+        current_snapshot: None,
     }
 }
 
@@ -131,6 +134,7 @@ pub fn host(id: u32) -> Host {
                 uefi: true,
                 boot_id: "5b0c9a3e-0000-0000-0000-000000000000".into(),
                 interfaces: vec!["eth0".into()],
+                ..HostFacts::default()
             }),
             connected: true,
             last_seen: NOW,

@@ -1,0 +1,101 @@
+//! What hosts measured lately, kept in memory for charts and for whoever asks. Losing it loses nothing else.
+
+use crate::Desk;
+use holm_model::samples::{HostSample, Samples, VmSample};
+use holm_model::vms::Vm;
+use holm_model::{HostId, Timestamp, VmId};
+use holm_store::State;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many samples are kept of one host and of one VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SamplesKept {
+    /// Of a host.
+    pub per_host: usize,
+    /// Of a VM.
+    pub per_vm: usize,
+}
+
+impl Default for SamplesKept {
+    fn default() -> Self {
+        // At one sample a minute, two hours and half an hour. Ten thousand VMs then take some 20 MB.
+        Self { per_host: 120, per_vm: 30 }
+    }
+}
+
+/// The samples of everything.
+#[derive(Debug, Default)]
+pub(crate) struct Monitoring {
+    kept: SamplesKept,
+    rings: Mutex<Rings>,
+}
+
+#[derive(Debug, Default)]
+struct Rings {
+    hosts: HashMap<HostId, VecDeque<HostSample>>,
+    vms: HashMap<VmId, VecDeque<VmSample>>,
+}
+
+fn keep<T>(ring: &mut VecDeque<T>, sample: T, most: usize) {
+    while ring.len() >= most.max(1) {
+        ring.pop_front();
+    }
+    ring.push_back(sample);
+}
+
+impl Monitoring {
+    pub(crate) fn new(kept: SamplesKept) -> Self {
+        Self { kept, rings: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rings> {
+        // Every change under the lock leaves each ring whole.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what a host measured. Only what it says of VMs that belong there counts, and the time is the front-end's.
+    pub(crate) fn take(&self, state: &State, host: HostId, samples: Samples, now: Timestamp) {
+        let mut rings = self.lock();
+        let ring = rings.hosts.entry(host).or_default();
+        keep(ring, HostSample { at: now, ..samples.host }, self.kept.per_host);
+        for (id, sample) in samples.vms {
+            if state.get::<Vm>(id).is_some_and(|vm| vm.value.phase.host() == Some(host)) {
+                keep(rings.vms.entry(id).or_default(), VmSample { at: now, ..sample }, self.kept.per_vm);
+            }
+        }
+        if rings.vms.len() > state.count::<Vm>() {
+            rings.vms.retain(|id, _| state.get::<Vm>(*id).is_some());
+        }
+    }
+
+    pub(crate) fn forget_host(&self, host: HostId) {
+        self.lock().hosts.remove(&host);
+    }
+}
+
+impl Desk {
+    /// What a host measured lately, oldest first. Nothing is checked: ask for hosts that the caller may see.
+    #[must_use]
+    pub fn host_samples(&self, host: HostId) -> Vec<HostSample> {
+        self.0.samples.lock().hosts.get(&host).into_iter().flatten().copied().collect()
+    }
+
+    /// What a host measured last.
+    #[must_use]
+    pub fn host_sample(&self, host: HostId) -> Option<HostSample> {
+        self.0.samples.lock().hosts.get(&host).and_then(VecDeque::back).copied()
+    }
+
+    /// What was measured of a VM lately, oldest first. Nothing is checked: ask for VMs that the caller may see.
+    #[must_use]
+    pub fn vm_samples(&self, vm: VmId) -> Vec<VmSample> {
+        self.0.samples.lock().vms.get(&vm).into_iter().flatten().copied().collect()
+    }
+
+    /// What was measured of a VM last.
+    #[must_use]
+    pub fn vm_sample(&self, vm: VmId) -> Option<VmSample> {
+        self.0.samples.lock().vms.get(&vm).and_then(VecDeque::back).copied()
+    }
+}
