@@ -178,14 +178,19 @@ impl Desk {
             .0
             .store
             .write(move |tx| {
+                let mut asked = asked;
+                // Whoever proved who they are a moment ago may have lost their account or their rights since.
+                asked.caller = asked.caller.within(tx).ok_or_else(crate::sessions::stranger)?;
                 let (value, object) = work(tx, &asked)?;
+                crate::quotas::admit(tx)?;
+                crate::acl::forget_deleted(tx);
                 tx.audit(AuditLine { object, ..line });
                 Ok(value)
             })
             .await
             .map_err(Error::from);
         if let Err(error) = &result
-            && error.kind == ErrorKind::Forbidden
+            && matches!(error.kind, ErrorKind::Forbidden | ErrorKind::Locked | ErrorKind::Quota)
         {
             // Somebody tried what they may not: that belongs into the log as well.
             self.audit_alone(AuditLine { outcome: format!("refused: {error}"), ..refused }).await;
@@ -316,6 +321,8 @@ impl Desk {
                 if let Some(attributes) = change.attributes {
                     may(Access::Manage)?;
                     attributes.check()?;
+                    let before = &row.value.owned().attributes;
+                    crate::restricted::check_change(T::KIND, before, &attributes, &asked.caller)?;
                     value.owned_mut().attributes = attributes;
                 }
                 if let Some(permissions) = change.permissions {

@@ -14,6 +14,10 @@ pub enum ErrorKind {
     Unauthenticated,
     /// The caller may see the object and may not do this with it.
     Forbidden,
+    /// The object is locked against it, for everybody but administrators.
+    Locked,
+    /// A quota of the user or of the group would be exceeded.
+    Quota,
     /// There is no such object, or the caller may not see it.
     NotFound,
     /// It contradicts the present state: a name is taken, an idempotency key was used for something else, an upload

@@ -18,50 +18,67 @@
 //!
 //! Start reading at [`Desk`], then [`vms`](Desk::vm_create) and [`host_report`](Desk::host_report).
 
+mod acl;
 mod bootstrap;
 mod caller;
 mod change;
 mod clusters;
+mod datastores;
 mod enrolment;
 mod entropy;
 mod error;
+mod groups;
 mod host_sessions;
 mod hosts;
 mod housekeeping;
+mod image_bytes;
 mod images;
 mod list;
+mod monitoring;
 mod networks;
+mod owned;
 mod passwords;
+mod quotas;
 mod resolve;
+pub mod restricted;
 mod sessions;
 mod throttle;
 mod users;
+mod vdcs;
 mod view;
 mod vms;
 
+pub use acl::AclDraft;
 pub use bootstrap::Bootstrapped;
 pub use caller::{Caller, Intent};
 pub use change::{Accepted, MetaChange};
 pub use clusters::ClusterDraft;
+pub use datastores::{DatastoreChange, DatastoreDraft, DatastoreRoom};
 pub use enrolment::{IssuedJoinToken, JoinClaim, JoinTokenDraft, Joined};
 pub use entropy::{Entropy, SystemEntropy};
 pub use error::{Error, ErrorKind};
+pub use groups::GroupDraft;
 pub use holm_model::users::Secret;
 pub use holm_plan::explain::Explanation;
 pub use holm_plan::hostplan::is_news;
+pub use holm_plan::image::Standing as ImageStanding;
 pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use host_sessions::HostSession;
-pub use hosts::HostChange;
-pub use images::{ImageDraft, ImageFile, upload_name};
+pub use hosts::{HostChange, HostDraft};
+pub use images::{EmptyDisk, ImageDraft, ImageFile, upload_name};
 pub use list::{ListQuery, Listed, Page};
+pub use monitoring::SamplesKept;
+pub use quotas::{Amounts, Usage};
 pub use sessions::IssuedToken;
-pub use users::{GroupDraft, UserDraft};
-pub use view::{Counts, Owned, Seen, View, host_state, image_state};
+pub use users::{AccountDraft, UserDraft};
+pub use vdcs::VdcResource;
+pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
 pub use vms::{PowerAction, VmChange};
 
 use holm_blobs::ImageStore;
 use holm_model::{Change, Clock};
 use holm_store::Store;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +95,10 @@ pub struct Settings {
     pub largest_image: u64,
     /// Password checks that run at the same time.
     pub logins_at_once: usize,
+    /// Directories of the front-end's disk whose files may become images; none: no file may.
+    pub image_dirs: Vec<PathBuf>,
+    /// How much of what hosts measure is kept.
+    pub samples_kept: SamplesKept,
 }
 
 impl Default for Settings {
@@ -88,6 +109,8 @@ impl Default for Settings {
             host_lease: Duration::from_secs(30),
             largest_image: 4 << 40,
             logins_at_once: 2,
+            image_dirs: Vec::new(),
+            samples_kept: SamplesKept::default(),
         }
     }
 }
@@ -118,7 +141,9 @@ struct Inner {
     settings: Settings,
     passwords: passwords::Passwords,
     throttle: throttle::Throttle,
+    rights: Arc<caller::RightsCache>,
     sessions: Arc<host_sessions::Sessions>,
+    samples: Arc<monitoring::Monitoring>,
     /// Held while rows get a digest and while files are deleted, so that neither overlooks the other.
     digests: tokio::sync::Mutex<()>,
 }
@@ -133,7 +158,9 @@ impl Desk {
         Ok(Self(Arc::new(Inner {
             passwords: passwords::Passwords::new(settings.logins_at_once)?,
             throttle: throttle::Throttle::default(),
+            rights: Arc::default(),
             sessions: Arc::default(),
+            samples: Arc::new(monitoring::Monitoring::new(settings.samples_kept)),
             digests: tokio::sync::Mutex::new(()),
             store,
             images,

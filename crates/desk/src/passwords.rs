@@ -53,6 +53,19 @@ impl Passwords {
         Ok(())
     }
 
+    /// The least that is asked of any secret: that it is there, has no blanks and is not endless.
+    pub(crate) fn check_any(field: &str, secret: &Secret) -> Result<(), Error> {
+        if secret.0.is_empty() || secret.0.len() > LONGEST || secret.0.contains(|c: char| c.is_control()) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{field}: it is empty, longer than {LONGEST} bytes, or has control characters"),
+            )
+            .hint("Choose another one.")
+            .field(field));
+        }
+        Ok(())
+    }
+
     pub(crate) async fn hash(&self, password: Secret, salt: [u8; 16]) -> Result<Secret, Error> {
         self.in_turn(move || hash_now(&password.0, &salt)).await?.map(Secret)
     }

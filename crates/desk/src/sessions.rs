@@ -3,9 +3,9 @@
 use crate::entropy::{secret, sha256_hex};
 use crate::throttle::Attempt;
 use crate::view::find;
-use crate::{Caller, Desk, Error, ErrorKind, Intent};
-use holm_model::TokenId;
+use crate::{Caller, Desk, Error, ErrorKind, Intent, View};
 use holm_model::users::{Secret, Token, User};
+use holm_model::{GroupId, TokenId};
 use holm_store::{AuditLine, Noun, Row};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Desk {
             return Err(stranger());
         }
         let user = view.0.get::<User>(token.value.user).filter(|user| user.value.enabled).ok_or_else(stranger)?;
-        Ok(Caller::new(user.clone(), Some(token.value.id)))
+        Ok(self.caller(&view, user, Some(token.value.id), token.value.group))
     }
 
     /// The administrator, for the front-end's own commands that run as the operating system's administrator and prove
@@ -56,8 +56,20 @@ impl Desk {
     /// # Errors
     /// Before [`Desk::bootstrap`].
     pub fn local_admin(&self) -> Result<Caller, Error> {
-        let user = self.view().row::<User>(holm_model::users::ADMIN_USER).ok_or_else(stranger)?;
-        Ok(Caller::new(user, None))
+        let view = self.view();
+        let user = view.0.get::<User>(holm_model::users::ADMIN_USER).ok_or_else(stranger)?;
+        Ok(self.caller(&view, user, None, None))
+    }
+
+    /// Somebody with the rights they have in this picture.
+    pub(crate) fn caller(
+        &self,
+        view: &View,
+        user: &Arc<Row<User>>,
+        token: Option<TokenId>,
+        effective: Option<GroupId>,
+    ) -> Caller {
+        Caller::new(&self.0.rights, &view.0, user.clone(), token, effective)
     }
 
     pub(crate) fn begin_attempt(&self, user: &str, peer: &str) -> Result<Attempt, Error> {
@@ -102,7 +114,7 @@ impl Desk {
                 .hint("The first administrator's password is in the file admin-credentials of the front-end's data directory."));
         };
         self.0.throttle.succeeded(&attempt);
-        let caller = Caller::new(known, None);
+        let caller = self.caller(&self.view(), &known, None, None);
         self.issue(&caller, intent, "session.create", "login".into(), self.0.settings.session_lifetime).await
     }
 

@@ -1,16 +1,32 @@
-//! Accounts and groups.
+//! Accounts.
 
-use crate::change::require_admin;
+use crate::acl::drop_rule;
+use crate::caller::administers;
+use crate::change::{Asked, require_admin};
 use crate::passwords::Passwords;
-use crate::view::find_for;
-use crate::{Caller, Desk, Error, ErrorKind, Intent};
+use crate::view::{find_for, find_id};
+use crate::{Caller, Desk, Error, ErrorKind, Intent, restricted};
+use holm_model::acl::AclKind;
+use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
+use holm_model::hosts::Host;
+use holm_model::images::Image;
+use holm_model::networks::Network;
 use holm_model::permissions::Access;
-use holm_model::users::{ADMIN_USER, Group, Secret, Token, USERS_GROUP, User};
-use holm_model::{Name, UserId};
-use holm_store::{Noun, Row, Tx};
+use holm_model::quotas::Quotas;
+use holm_model::security_groups::SecurityGroup;
+use holm_model::templates::{Document, NetworkTemplate, Template};
+use holm_model::users::{ADMIN_GROUP, ADMIN_USER, Group, Proof, Secret, Token, USERS_GROUP, User};
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::Vm;
+use holm_model::{Attributes, GroupId, Meta, Name, ObjectKind, UserId};
+use holm_store::{Noun, Row, State, Tx};
 use std::sync::Arc;
 
-/// An unchecked request for an account.
+/// Most groups one user may be in.
+const MOST_GROUPS: usize = 256;
+
+/// An unchecked request for an account that logs in with a password.
 #[derive(Clone, Debug)]
 pub struct UserDraft {
     /// Its name.
@@ -21,11 +37,32 @@ pub struct UserDraft {
     pub groups: Vec<String>,
 }
 
-/// An unchecked request for a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GroupDraft {
-    /// Its name.
+/// An unchecked request for any account.
+#[derive(Clone, Debug)]
+pub struct AccountDraft {
+    /// Its name; without blanks and colons.
     pub name: String,
+    /// What proves who it is.
+    pub proof: Proof,
+    /// Its password, where there is one; for service accounts the text that their key is made from.
+    pub secret: Secret,
+    /// Its groups, the primary one first; none means the creator's primary one.
+    pub groups: Vec<GroupId>,
+}
+
+/// What is kept of a new secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    hash: Secret,
+    key: Secret,
+}
+
+impl Kept {
+    pub(crate) fn put(self, user: &mut User, proof: Proof) {
+        user.proof = proof;
+        user.password_hash = self.hash;
+        user.service_key = self.key;
+    }
 }
 
 pub(crate) fn drop_tokens(tx: &mut Tx, user: UserId, but: Option<holm_model::TokenId>) {
@@ -35,14 +72,45 @@ pub(crate) fn drop_tokens(tx: &mut Tx, user: UserId, but: Option<holm_model::Tok
     }
 }
 
-fn taken(noun: &str, name: &Name) -> Error {
+pub(crate) fn taken(noun: &str, name: &Name) -> Error {
     Error::new(ErrorKind::Conflict, format!("there is a {noun} named {:?} already", name.as_str()))
         .hint("Choose another name.")
         .field("name")
 }
 
+/// The first object that names somebody, of those that have owners and groups.
+pub(crate) fn first_of(state: &State, names: impl Fn(&Meta) -> bool) -> Option<(ObjectKind, u32)> {
+    fn of<T: crate::Owned>(state: &State, names: &impl Fn(&Meta) -> bool) -> Option<(ObjectKind, u32)> {
+        state.list::<T>().find(|row| names(row.value.owned())).map(|row| (T::KIND, T::raw(row.value.id())))
+    }
+    of::<Vm>(state, &names)
+        .or_else(|| of::<Image>(state, &names))
+        .or_else(|| of::<Network>(state, &names))
+        .or_else(|| of::<Template>(state, &names))
+        .or_else(|| of::<NetworkTemplate>(state, &names))
+        .or_else(|| of::<SecurityGroup>(state, &names))
+        .or_else(|| of::<VmGroup>(state, &names))
+        .or_else(|| of::<Document>(state, &names))
+        .or_else(|| of::<Datastore>(state, &names))
+        .or_else(|| of::<Cluster>(state, &names))
+        .or_else(|| of::<Host>(state, &names))
+}
+
+/// Refuses what only administrators may do with the administrators' group.
+fn guard_admins(asked: &Asked, group: GroupId) -> Result<(), Error> {
+    if group == ADMIN_GROUP { require_admin(&asked.caller, "decide who administers the cloud") } else { Ok(()) }
+}
+
+/// Ends somebody's part in a group, also as its administrator.
+fn leave(tx: &mut Tx, user: UserId, group: GroupId) {
+    tx.update::<Group>(group, |group| group.admins.retain(|admin| *admin != user));
+    for rule in holm_plan::rules::of_group_admin(group, user) {
+        drop_rule(tx, rule);
+    }
+}
+
 impl Desk {
-    /// Creates an account; administrators only.
+    /// Creates an account with a password of at least 8 characters; administrators only.
     ///
     /// # Errors
     /// When the caller may not, the name is taken, a group is unknown or the password too weak.
@@ -53,37 +121,126 @@ impl Desk {
         draft: UserDraft,
     ) -> Result<Arc<Row<User>>, Error> {
         require_admin(caller, "create accounts")?;
-        let name = Name::new(draft.name)?;
         Passwords::check_new("password", &draft.password)?;
-        let password_hash = self.hash(draft.password).await?;
+        let mut groups = Vec::new();
+        let view = self.view();
+        for key in &draft.groups {
+            groups.push(find_for::<Group>(&view.0, caller, key, Access::Use)?.value.id);
+        }
+        if groups.is_empty() {
+            groups.push(USERS_GROUP);
+        }
+        let draft = AccountDraft { name: draft.name, proof: Proof::Password, secret: draft.password, groups };
+        self.account_create(caller, intent, draft).await
+    }
+
+    /// Creates an account. Needs the right to create users in its primary group, and access manage to the others.
+    ///
+    /// # Errors
+    /// When the caller may not, the name is refused or taken, a group is unknown or the secret is none.
+    pub async fn account_create(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: AccountDraft,
+    ) -> Result<Arc<Row<User>>, Error> {
+        let name = Name::new(draft.name)?;
+        if name.as_str().contains(char::is_whitespace) {
+            return Err(Error::new(ErrorKind::Invalid, format!("name: {:?} has a blank in it", name.as_str()))
+                .hint("Choose a name without blanks.")
+                .field("name"));
+        }
+        let first = draft.groups.first().copied().unwrap_or(caller.primary_group());
+        may_create_user(caller, first)?;
+        let kept = self.keep(draft.proof, draft.secret).await?;
         let id = self
             .change(caller, intent, "user.create", move |tx, asked| {
-                require_admin(&asked.caller, "create accounts")?;
+                may_create_user(&asked.caller, first)?;
                 if !tx.named::<User>(name.as_str()).is_empty() {
                     return Err(taken("user", &name));
                 }
-                let mut groups = Vec::new();
-                for key in &draft.groups {
-                    let group = find_for::<Group>(tx, &asked.caller, key, Access::Use)?.value.id;
+                let mut groups = vec![first];
+                for group in draft.groups {
                     if !groups.contains(&group) {
+                        guard_admins(asked, group)?;
+                        find_id::<Group>(tx, &asked.caller, group, Access::Manage).map_err(|e| e.field("groups"))?;
                         groups.push(group);
                     }
                 }
-                if groups.is_empty() {
-                    groups.push(USERS_GROUP);
+                guard_admins(asked, first)?;
+                if tx.get::<Group>(first).is_none() || groups.len() > MOST_GROUPS {
+                    return Err(Error::new(
+                        ErrorKind::Invalid,
+                        format!("groups: there is no group {first}, or they are more than {MOST_GROUPS}"),
+                    )
+                    .hint("Look at the groups there are.")
+                    .field("groups"));
                 }
                 let id = tx.next_id::<User>();
-                tx.put(User::new(id, name, groups, password_hash, asked.now));
+                let mut user = User::new(id, name, groups, Secret(String::new()), asked.now);
+                kept.put(&mut user, draft.proof);
+                tx.put(user);
                 Ok((id, Some(User::object(id))))
             })
             .await?;
         self.present::<User>(id)
     }
 
-    /// Lets an account log in or not; administrators only. Disabling ends its tokens.
+    /// Deletes an account, its tokens and the rules that name it. Needs access admin.
+    ///
+    /// What belongs to it must be given away or deleted before: a VM without an owner would run on nobody's account,
+    /// and nobody but administrators would ever see it again.
     ///
     /// # Errors
-    /// When the caller may not, or the account is the administrator's own.
+    /// `InUse` while something belongs to the account; `Conflict` for the first two accounts and the caller's own.
+    pub async fn user_delete(&self, caller: &Caller, intent: &Intent, id: UserId) -> Result<(), Error> {
+        self.change(caller, intent, "user.delete", move |tx, asked| {
+            let row = find_id::<User>(tx, &asked.caller, id, Access::Admin)?.clone();
+            asked.precondition(&row)?;
+            let called = format!("user {id} ({})", row.value.name);
+            if id.0 <= 1 || id == asked.caller.user_id() {
+                return Err(Error::new(ErrorKind::Conflict, format!("{called} is needed and stays"))
+                    .hint("Delete another account."));
+            }
+            if let Some((kind, object)) = first_of(tx, |meta| meta.owner == id) {
+                return Err(Error::new(ErrorKind::InUse, format!("{called} owns {} {object}", kind.noun()))
+                    .hint("Delete what belongs to it, or give it to somebody else."));
+            }
+            drop_tokens(tx, id, None);
+            for group in &row.value.groups {
+                leave(tx, id, *group);
+            }
+            tx.delete::<User>(id);
+            Ok(((), Some(User::object(id))))
+        })
+        .await
+    }
+
+    /// Changes one account.
+    pub(crate) async fn user_edit(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        (action, access): (&'static str, Access),
+        work: impl FnOnce(&mut Tx, &Asked, &mut User) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.change(caller, intent, action, move |tx, asked| {
+            let row = find_id::<User>(tx, &asked.caller, id, access)?.clone();
+            asked.precondition(&row)?;
+            let mut user = row.value.clone();
+            work(tx, asked, &mut user)?;
+            tx.put(user);
+            Ok(((), Some(User::object(id))))
+        })
+        .await?;
+        self.present::<User>(id)
+    }
+
+    /// Lets an account log in or not. Needs access admin. Disabling ends its tokens.
+    ///
+    /// # Errors
+    /// When the caller may not, or the account is the administrator's or the caller's own.
     pub async fn user_enable(
         &self,
         caller: &Caller,
@@ -91,28 +248,20 @@ impl Desk {
         key: &str,
         enabled: bool,
     ) -> Result<Arc<Row<User>>, Error> {
-        let key = key.to_owned();
-        let id = self
-            .change(caller, intent, "user.enable", move |tx, asked| {
-                require_admin(&asked.caller, "change accounts")?;
-                let row = find_for::<User>(tx, &asked.caller, &key, Access::Manage)?.clone();
-                asked.precondition(&row)?;
-                let id = row.value.id;
-                if !enabled && (id == ADMIN_USER || id == asked.caller.user_id()) {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!("user {} must be able to log in", row.value.name),
-                    )
+        let view = self.view();
+        let id = find_for::<User>(&view.0, caller, key, Access::Use)?.value.id;
+        self.user_edit(caller, intent, id, ("user.enable", Access::Admin), move |tx, asked, user| {
+            if !enabled && (id == ADMIN_USER || id == asked.caller.user_id()) {
+                return Err(Error::new(ErrorKind::Conflict, format!("user {} must be able to log in", user.name))
                     .hint("Disable another account, or log in as somebody else."));
-                }
-                tx.put(User { enabled, ..row.value.clone() });
-                if !enabled {
-                    drop_tokens(tx, id, None);
-                }
-                Ok((id, Some(User::object(id))))
-            })
-            .await?;
-        self.present::<User>(id)
+            }
+            user.enabled = enabled;
+            if !enabled {
+                drop_tokens(tx, id, None);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Changes the caller's own password; all their other tokens cease to work.
@@ -147,48 +296,205 @@ impl Desk {
         .await
     }
 
-    /// Sets somebody's password; administrators only. All their tokens cease to work.
+    /// Sets somebody's password, of at least 8 characters; administrators only. All their tokens cease to work.
     ///
     /// # Errors
     /// When the caller may not, or the password is too weak.
     pub async fn password_set(&self, caller: &Caller, intent: &Intent, key: &str, new: Secret) -> Result<(), Error> {
         require_admin(caller, "set other users' passwords")?;
         Passwords::check_new("new", &new)?;
-        let hash = self.hash(new).await?;
-        let key = key.to_owned();
-        self.change(caller, intent, "user.password", move |tx, asked| {
-            require_admin(&asked.caller, "set other users' passwords")?;
-            let id = find_for::<User>(tx, &asked.caller, &key, Access::Manage)?.value.id;
-            tx.update::<User>(id, |user| user.password_hash = hash);
-            drop_tokens(tx, id, asked.caller.token());
-            Ok(((), Some(User::object(id))))
+        let id = find_for::<User>(&self.view().0, caller, key, Access::Manage)?.value.id;
+        self.secret_set(caller, intent, id, None, Some(new)).await.map(|_| ())
+    }
+
+    /// Sets an account's secret, and with `proof` what kind of secret it is; without a secret the old one stays, where
+    /// it is of the same kind. Needs access admin to change the kind, else manage; one's own only for somebody who came
+    /// with a password: a token that was lost must not be enough to lock its owner out. All the account's tokens cease
+    /// to work.
+    ///
+    /// # Errors
+    /// When the caller may not, or the secret is none.
+    pub async fn secret_set(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        proof: Option<Proof>,
+        secret: Option<Secret>,
+    ) -> Result<Arc<Row<User>>, Error> {
+        let access = if proof.is_some() { Access::Admin } else { Access::Manage };
+        let present = find_id::<User>(&self.view().0, caller, id, access)?.value.proof;
+        if id == caller.user_id() && caller.token().is_some() && !caller.is_admin() {
+            return Err(Error::new(ErrorKind::Forbidden, "a token is not enough to change the own password")
+                .hint("Come with the password itself."));
+        }
+        let proof = proof.unwrap_or(present);
+        let kept = match secret {
+            Some(secret) => Some(self.keep(proof, secret).await?),
+            None => None,
+        };
+        self.user_edit(caller, intent, id, ("user.password", access), move |tx, asked, user| {
+            match kept {
+                Some(kept) => kept.put(user, proof),
+                // The kind changes and the old secret does not fit it: nothing proves the account until one is set.
+                None if user.proof != proof => {
+                    Kept { hash: Secret(String::new()), key: Secret(String::new()) }.put(user, proof);
+                }
+                None => {}
+            }
+            drop_tokens(tx, id, asked.caller.token().filter(|_| id == asked.caller.user_id()));
+            Ok(())
         })
         .await
     }
 
-    /// Creates a group; administrators only.
+    /// Makes what is kept of a new secret.
+    pub(crate) async fn keep(&self, proof: Proof, secret: Secret) -> Result<Kept, Error> {
+        let none = || Secret(String::new());
+        if proof == Proof::Public {
+            return Ok(Kept { hash: none(), key: none() });
+        }
+        Passwords::check_any("password", &secret)?;
+        Ok(match proof {
+            Proof::Password => Kept { hash: self.hash(secret).await?, key: none() },
+            Proof::Service => Kept { hash: none(), key: Secret(crate::entropy::sha256_hex(&secret.0)) },
+            // The secret is the public key itself, which is no secret.
+            Proof::PublicKey => Kept { hash: none(), key: secret },
+            Proof::Public => Kept { hash: none(), key: none() },
+        })
+    }
+
+    /// Makes a group an account's primary one; it leaves the one before. Needs access manage to the account, and to the
+    /// group too unless the account is in it already.
     ///
     /// # Errors
-    /// When the caller may not or the name is taken.
-    pub async fn group_create(
+    /// When there is no such account or group, or the caller may not.
+    pub async fn user_primary_group(
         &self,
         caller: &Caller,
         intent: &Intent,
-        draft: GroupDraft,
-    ) -> Result<Arc<Row<Group>>, Error> {
-        let id = self
-            .change(caller, intent, "group.create", move |tx, asked| {
-                require_admin(&asked.caller, "create groups")?;
-                let name = Name::new(draft.name)?;
-                if !tx.named::<Group>(name.as_str()).is_empty() {
-                    return Err(taken("group", &name));
-                }
-                let id = tx.next_id::<Group>();
-                tx.put(Group::new(id, name, asked.now));
-                Ok((id, Some(Group::object(id))))
-            })
-            .await?;
-        self.present::<Group>(id)
+        id: UserId,
+        group: GroupId,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.user_edit(caller, intent, id, ("user.primary_group", Access::Manage), move |tx, asked, user| {
+            refuse_limited(asked)?;
+            let access = if user.groups.contains(&group) { Access::Use } else { Access::Manage };
+            guard_admins(asked, group)?;
+            find_id::<Group>(tx, &asked.caller, group, access).map_err(|e| e.field("group"))?;
+            if user.groups.first() == Some(&group) {
+                return Ok(());
+            }
+            if let Some(old) = user.groups.first().copied() {
+                guard_admins(asked, old)?;
+                leave(tx, id, old);
+                user.groups.remove(0);
+            }
+            user.groups.retain(|other| *other != group);
+            user.groups.insert(0, group);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Adds an account to a further group. Needs access manage to both.
+    ///
+    /// # Errors
+    /// When there is no such account or group, the caller may not, or it is in it already.
+    pub async fn user_add_group(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        group: GroupId,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.user_edit(caller, intent, id, ("user.add_group", Access::Manage), move |tx, asked, user| {
+            refuse_limited(asked)?;
+            guard_admins(asked, group)?;
+            find_id::<Group>(tx, &asked.caller, group, Access::Manage).map_err(|e| e.field("group"))?;
+            if user.groups.contains(&group) || user.groups.len() >= MOST_GROUPS {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("user {id} ({}) is in group {group} already, or in {MOST_GROUPS} others", user.name),
+                )
+                .hint("Look at its groups."));
+            }
+            user.groups.push(group);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes an account out of a group that is not its primary one. Needs access manage to both.
+    ///
+    /// # Errors
+    /// When there is no such account or group, the caller may not, or it is not in it or it is the primary one.
+    pub async fn user_remove_group(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        group: GroupId,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.user_edit(caller, intent, id, ("user.remove_group", Access::Manage), move |tx, asked, user| {
+            refuse_limited(asked)?;
+            guard_admins(asked, group)?;
+            find_id::<Group>(tx, &asked.caller, group, Access::Manage).map_err(|e| e.field("group"))?;
+            if user.groups.first() == Some(&group) || !user.groups.contains(&group) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("group {group} is the primary group of user {id} ({}), or none of its groups", user.name),
+                )
+                .hint("Give it another primary group first."));
+            }
+            user.groups.retain(|other| *other != group);
+            leave(tx, id, group);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes an account's attributes. Needs access manage.
+    ///
+    /// # Errors
+    /// When there is none, the caller may not, the attributes become too many or too large, or a caller who is no
+    /// administrator changes a restricted one.
+    pub async fn user_attributes_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        work: impl FnOnce(&mut Attributes) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.user_edit(caller, intent, id, ("user.change", Access::Manage), move |_, asked, user| {
+            let before = user.attributes.clone();
+            work(&mut user.attributes)?;
+            user.attributes.check()?;
+            restricted::check_change(ObjectKind::User, &before, &user.attributes, &asked.caller)
+        })
+        .await
+    }
+
+    /// Sets what an account's objects may use. Needs access admin.
+    ///
+    /// # Errors
+    /// When there is none, the caller may not, or the quotas mean nothing.
+    pub async fn user_quotas_set(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: UserId,
+        quotas: Quotas,
+    ) -> Result<Arc<Row<User>>, Error> {
+        crate::quotas::check_quotas(&quotas)?;
+        self.user_edit(caller, intent, id, ("user.quotas", Access::Admin), move |_, _, user| {
+            if administers(user) && user.id == ADMIN_USER {
+                return Err(Error::new(ErrorKind::Conflict, format!("user {} has no quotas", user.name))
+                    .hint("Set quotas of other users."));
+            }
+            user.quotas = quotas;
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn hash(&self, password: Secret) -> Result<Secret, Error> {
@@ -196,4 +502,24 @@ impl Desk {
         self.0.entropy.fill(&mut salt);
         self.0.passwords.hash(password, salt).await
     }
+}
+
+fn may_create_user(caller: &Caller, group: GroupId) -> Result<(), Error> {
+    if caller.may_create_in(AclKind::User, group) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Forbidden,
+        format!("user {} may not create accounts in group {group}", caller.user().name),
+    )
+    .hint("Ask an administrator."))
+}
+
+/// Whoever acts as a member of one group only does not decide about the groups of accounts: not even of their own.
+fn refuse_limited(asked: &Asked) -> Result<(), Error> {
+    if asked.caller.is_limited() && !asked.caller.is_admin() {
+        return Err(Error::new(ErrorKind::Forbidden, "a token for one group does not change an account's groups")
+            .hint("Come with the password, or with a token for all groups."));
+    }
+    Ok(())
 }

@@ -1,23 +1,25 @@
 //! One consistent picture of the cloud, read with somebody's rights.
 
+use crate::caller::administers;
 use crate::list::Listed;
 use crate::{Caller, Error, ErrorKind};
-use holm_model::acl::Acl;
+use holm_model::acl::{Acl, AclKind};
 use holm_model::clusters::Cluster;
 use holm_model::datastores::Datastore;
 use holm_model::hosts::{Host, HostPhase};
-use holm_model::images::{Image, ImagePhase};
+use holm_model::images::{Image, ImageOrigin, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationState};
-use holm_model::permissions::Access;
+use holm_model::permissions::{Access, Permissions};
 use holm_model::security_groups::SecurityGroup;
 use holm_model::templates::{Document, NetworkTemplate, Template};
-use holm_model::users::{Group, JoinToken, Token, User};
+use holm_model::users::{ADMIN_GROUP, Group, JoinToken, Token, User};
 use holm_model::vdcs::Vdc;
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{EndedVm, NicLease, Vm, VmState};
 use holm_model::zones::Zone;
 use holm_model::{Booked, ClusterId, HostId, ImageId, Meta, NetworkId, ObjectKind, ObjectRef, VmId, World};
+use holm_plan::rights::Object;
 use holm_store::{Noun, Row, Snapshot, State};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,35 +29,58 @@ use uuid::Uuid;
 pub trait Seen: Noun {
     /// Ownership and permissions, where it has them.
     fn meta(&self) -> Option<&Meta>;
-    /// Whether `caller` may do `access`.
+    /// Whether `caller` may do `access`, its lock aside: what is locked is still seen.
     fn allows(&self, caller: &Caller, access: Access) -> bool;
 }
 
 /// A noun with ownership and permissions of its own.
 pub trait Owned: Seen {
-    /// They.
+    /// What access rules call it.
+    const ACL_KIND: AclKind;
+    /// Ownership and permissions.
     fn owned(&self) -> &Meta;
     /// They, to change them.
     fn owned_mut(&mut self) -> &mut Meta;
+    /// The clusters it is in, for rules about clusters.
+    fn clusters(&self) -> &[ClusterId];
+    /// Whether two objects may have one name.
+    const NAMES: Unique;
+}
+
+/// Among which objects of a noun a name is unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// It need not be.
+    Never,
+    /// Among those of one owner.
+    PerOwner,
+    /// Among all.
+    Everywhere,
 }
 
 macro_rules! owned {
-    ($($noun:ident),*) => {
+    ($($noun:ident: $names:ident, $clusters:expr;)*) => {
         $(
             impl Seen for $noun {
                 fn meta(&self) -> Option<&Meta> {
                     Some(&self.meta)
                 }
                 fn allows(&self, caller: &Caller, access: Access) -> bool {
-                    caller.may(access, &self.meta)
+                    caller.may_unlocked(access, Self::ACL_KIND, number(self), &self.meta, Owned::clusters(self))
                 }
             }
             impl Owned for $noun {
+                const ACL_KIND: AclKind = AclKind::$noun;
+                const NAMES: Unique = Unique::$names;
                 fn owned(&self) -> &Meta {
                     &self.meta
                 }
                 fn owned_mut(&mut self) -> &mut Meta {
                     &mut self.meta
+                }
+                fn clusters(&self) -> &[ClusterId] {
+                    let clusters: fn(&Self) -> &[ClusterId] = $clusters;
+                    clusters(self)
                 }
             }
         )*
@@ -78,18 +103,58 @@ macro_rules! personal {
     };
 }
 
-owned!(Vm, Host, Cluster, Image, Network, Datastore, SecurityGroup, Template, NetworkTemplate, VmGroup, Document);
-// Accounts and groups are known to their members only; tokens and operations to whom they belong.
+owned! {
+    Vm: Never, |_| &[];
+    Host: Everywhere, |host| std::slice::from_ref(&host.cluster);
+    Cluster: Everywhere, |cluster| std::slice::from_ref(&cluster.id);
+    Image: PerOwner, |_| &[];
+    Network: PerOwner, |_| &[];
+    Datastore: Everywhere, |datastore| &datastore.clusters;
+    SecurityGroup: PerOwner, |_| &[];
+    Template: PerOwner, |_| &[];
+    NetworkTemplate: PerOwner, |_| &[];
+    VmGroup: PerOwner, |_| &[];
+    Document: Never, |_| &[];
+}
+
+/// Something without an owner and permissions of its own, as the rules see it.
+fn ruled(kind: AclKind, id: u32) -> Object<'static> {
+    let permissions = Permissions::from_octal(0).unwrap_or_default();
+    Object { kind, id, owner: None, groups: &[], permissions, clusters: &[] }
+}
+
 personal! {
-    User: |u, caller, access| u.id == caller.user_id() && access == Access::Use;
-    Group: |g, caller, access| caller.groups().contains(&g.id) && access == Access::Use;
-    Token: |t, caller, _| t.user == caller.user_id();
+    User: |user, caller, access| {
+        // Users see and manage themselves, others by rules; but not those who may do everything: whoever set the
+        // password of one of them would be one.
+        let permissions = Permissions::from_octal(0o600).unwrap_or_default();
+        let object = Object {
+            owner: Some(user.id), groups: &user.groups, permissions, ..ruled(AclKind::User, user.id.0)
+        };
+        (access == Access::Use || user.id == caller.user_id() || !administers(user)) && caller.allowed(&object, access)
+    };
+    Group: |group, caller, access| {
+        let permissions = Permissions::from_octal(0o040).unwrap_or_default();
+        let own = [group.id];
+        let object = Object { groups: &own, permissions, ..ruled(AclKind::Group, group.id.0) };
+        (access == Access::Use || group.id != ADMIN_GROUP) && caller.allowed(&object, access)
+    };
+    // Tokens and operations belong to one user and are nobody else's matter.
+    Token: |token, caller, _| token.user == caller.user_id() && caller.is_somebody();
     JoinToken: |_, _, _| false;
-    Operation: |o, caller, _| o.user == caller.user_id();
-    Vdc: |_, _, _| false;
-    Acl: |_, _, _| false;
-    Zone: |_, _, access| access == Access::Use;
-    EndedVm: |ended, caller, access| caller.may(access, &ended.vm.meta);
+    Operation: |operation, caller, _| operation.user == caller.user_id() && caller.is_somebody();
+    Vdc: |vdc, caller, access| caller.allowed(&ruled(AclKind::Vdc, vdc.id.0), access);
+    Acl: |acl, caller, access| caller.allowed(&ruled(AclKind::Acl, acl.id.0), access);
+    Zone: |zone, caller, access| caller.allowed(&ruled(AclKind::Zone, zone.id.0), access);
+}
+
+impl Seen for EndedVm {
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.vm.meta)
+    }
+    fn allows(&self, caller: &Caller, access: Access) -> bool {
+        self.vm.allows(caller, access)
+    }
 }
 
 /// The number of an object's id.
@@ -134,7 +199,7 @@ pub(crate) fn find<'a, T: Seen>(state: &'a State, caller: &Caller, key: &str) ->
     }
 }
 
-/// Like [`find`], and the caller must have this access.
+/// Like [`find`], and the caller must have this access, also against the object's lock.
 pub(crate) fn find_for<'a, T: Seen>(
     state: &'a State,
     caller: &Caller,
@@ -142,7 +207,42 @@ pub(crate) fn find_for<'a, T: Seen>(
     access: Access,
 ) -> Result<&'a Arc<Row<T>>, Error> {
     let row = find::<T>(state, caller, key)?;
-    if row.value.allows(caller, access) { Ok(row) } else { Err(denied(&row.value, caller, access)) }
+    check_access(&row.value, caller, access)?;
+    Ok(row)
+}
+
+/// Like [`find_for`], for an object whose id is known.
+pub(crate) fn find_id<'a, T: Seen>(
+    state: &'a State,
+    caller: &Caller,
+    id: T::Id,
+    access: Access,
+) -> Result<&'a Arc<Row<T>>, Error> {
+    let row = see::<T>(state, caller, id)?;
+    check_access(&row.value, caller, access)?;
+    Ok(row)
+}
+
+/// An object that the caller may see, locked or not.
+pub(crate) fn see<'a, T: Seen>(state: &'a State, caller: &Caller, id: T::Id) -> Result<&'a Arc<Row<T>>, Error> {
+    state
+        .get::<T>(id)
+        .filter(|row| row.value.allows(caller, Access::Use))
+        .ok_or_else(|| Error::not_found(T::KIND.noun(), &id.to_string()))
+}
+
+/// Refuses what the caller may not do with an object they may see.
+pub(crate) fn check_access<T: Seen>(value: &T, caller: &Caller, access: Access) -> Result<(), Error> {
+    if !value.allows(caller, access) {
+        return Err(denied(value, caller, access));
+    }
+    let locked = value.meta().is_some_and(|meta| meta.locked_against(access));
+    if locked && !caller.is_admin() {
+        let called = value.name().map(|name| format!(" ({name})")).unwrap_or_default();
+        return Err(Error::new(ErrorKind::Locked, format!("{} {}{called} is locked", T::KIND.noun(), number(value)))
+            .hint("Unlock it first."));
+    }
+    Ok(())
 }
 
 fn denied<T: Seen>(value: &T, caller: &Caller, access: Access) -> Error {
@@ -188,7 +288,27 @@ impl View {
     /// # Errors
     /// `NotFound` when there is none the caller may see; `Conflict` when the name is not unique among those.
     pub fn get<T: Seen>(&self, caller: &Caller, key: &str) -> Result<Arc<Row<T>>, Error> {
-        find::<T>(&self.0, caller, key).cloned()
+        find::<T>(&self.0, &caller.at(&self.0), key).cloned()
+    }
+
+    /// One object by its id.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none the caller may see.
+    pub fn get_id<T: Seen>(&self, caller: &Caller, id: T::Id) -> Result<Arc<Row<T>>, Error> {
+        see::<T>(&self.0, &caller.at(&self.0), id).cloned()
+    }
+
+    /// Every object of a noun that the caller may see, by id.
+    pub fn each<'a, T: Seen>(&'a self, caller: &'a Caller) -> impl DoubleEndedIterator<Item = &'a Arc<Row<T>>> + 'a {
+        let caller = caller.at(&self.0);
+        self.0.list::<T>().filter(move |row| row.value.allows(&caller, Access::Use))
+    }
+
+    /// The revision at which any object of a noun last changed.
+    #[must_use]
+    pub fn changed_at<T: Seen>(&self) -> u64 {
+        self.0.changed_at::<T>()
     }
 
     /// One page of a list.
@@ -196,7 +316,7 @@ impl View {
     /// # Errors
     /// `Invalid` when the query names unknown fields or its cursor belongs to another query.
     pub fn list<T: Listed>(&self, caller: &Caller, query: &crate::ListQuery) -> Result<crate::Page<T>, Error> {
-        crate::list::page(self, caller, query)
+        crate::list::page(self, &caller.at(&self.0), query)
     }
 
     /// Whether the caller may see the object; of objects that are gone everybody may know the number.
@@ -205,6 +325,7 @@ impl View {
         fn see<T: Seen>(view: &View, caller: &Caller, id: u32) -> bool {
             view.0.get::<T>(T::from_raw(id)).is_none_or(|row| row.value.allows(caller, Access::Use))
         }
+        let caller = &*caller.at(&self.0);
         match object.kind {
             ObjectKind::Vm => see::<Vm>(self, caller, object.id),
             ObjectKind::Host => see::<Host>(self, caller, object.id),
@@ -247,6 +368,19 @@ impl View {
         self.0.vms_of_image(image).collect()
     }
 
+    /// How an image stands, seen by whoever wants to use it.
+    #[must_use]
+    pub fn image_standing(&self, image: &Image) -> holm_plan::image::Standing {
+        holm_plan::image::standing(image, self.0.vms_of_image(image.id).count())
+    }
+
+    /// The images that were made as copies of this one, by id.
+    #[must_use]
+    pub fn clones_of(&self, image: ImageId) -> Vec<ImageId> {
+        let all = self.0.list::<Image>();
+        all.filter(|row| row.value.spec.origin == ImageOrigin::Copy(image)).map(|row| row.value.id).collect()
+    }
+
     /// The addresses lent in this network, by VM.
     #[must_use]
     pub fn leases(&self, network: NetworkId) -> Vec<(VmId, NicLease)> {
@@ -281,6 +415,7 @@ impl View {
     /// How many objects there are in each state, of those the caller may see.
     #[must_use]
     pub fn counts(&self, caller: &Caller) -> Counts {
+        let caller = &*caller.at(&self.0);
         let mut counts = Counts::default();
         for row in self.0.list::<Vm>() {
             if row.value.allows(caller, Access::Use) {
@@ -318,12 +453,13 @@ pub(crate) fn vm_state(state: &State, vm: &Vm) -> VmState {
     vm.state(lost)
 }
 
-/// The word for a host's state: `joining`, `ready`, `lost`, and `draining` or `disabled` for a ready host that takes
-/// no new VMs.
+/// The word for a host's state: `joining`, `ready`, `lost`, `draining` or `disabled` for a ready host that takes no new
+/// VMs, and `offline` for one that nobody looks at.
 #[must_use]
 pub fn host_state(host: &Host) -> &'static str {
     use holm_model::hosts::Schedulable;
     match (host.phase, host.spec.schedulable) {
+        (_, Schedulable::Offline) => "offline",
         (HostPhase::Joining, _) => "joining",
         (HostPhase::Lost, _) => "lost",
         (HostPhase::Ready, Schedulable::Enabled) => "ready",

@@ -31,6 +31,10 @@ pub enum Kind {
     Unauthenticated,
     /// The caller may not do this.
     Forbidden,
+    /// The object is locked.
+    Locked,
+    /// A quota would be exceeded.
+    QuotaExceeded,
     /// Too many attempts.
     TooMany,
     /// More bytes than are accepted.
@@ -63,6 +67,8 @@ impl Kind {
             Self::InUse => "in_use",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
+            Self::Locked => "locked",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::TooMany => "too_many",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -84,7 +90,8 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::InUse => StatusCode::CONFLICT,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::QuotaExceeded => StatusCode::FORBIDDEN,
+            Self::Locked => StatusCode::LOCKED,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -243,6 +250,8 @@ impl From<Error> for Refusal {
             ErrorKind::Invalid => Kind::Invalid,
             ErrorKind::Unauthenticated => Kind::Unauthenticated,
             ErrorKind::Forbidden => Kind::Forbidden,
+            ErrorKind::Locked => Kind::Locked,
+            ErrorKind::Quota => Kind::QuotaExceeded,
             ErrorKind::NotFound => Kind::NotFound,
             ErrorKind::Conflict => Kind::Conflict,
             ErrorKind::InUse => Kind::InUse,

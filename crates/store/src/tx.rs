@@ -5,9 +5,11 @@ use crate::error::StoreError;
 use crate::journal::{Batch, RowChange};
 use crate::nouns::{KINDS, Noun};
 use crate::state::State;
+use crate::table::Row;
 use holm_model::{Change, ChangeVerb, ObjectRef};
 use std::collections::BTreeSet;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// The most bytes a document may take.
 pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
@@ -73,9 +75,39 @@ impl Tx {
         T::from_raw(id)
     }
 
+    /// Sees to it that the noun's ids go on at `next` or later, whatever has been given out: lower ones that were not
+    /// given out stay unused.
+    pub fn raise_ids<T: Noun>(&mut self, next: u32) {
+        let table = T::table_mut(&mut self.state);
+        table.next = table.next.max(next);
+    }
+
     /// Adds a line to the audit log, durable together with the changes.
     pub fn audit(&mut self, line: AuditLine) {
         self.audit.push(line);
+    }
+
+    /// The newest state before this transaction.
+    #[must_use]
+    pub fn base(&self) -> &State {
+        &self.base
+    }
+
+    /// The objects of a noun that this transaction has created or changed so far, by id, each as it was before (if it
+    /// was there) and as it is now.
+    #[must_use]
+    pub fn changed<T: Noun>(&self) -> Vec<(Option<Arc<Row<T>>>, Arc<Row<T>>)> {
+        let (first, last) = (T::object(T::from_raw(0)), T::object(T::from_raw(u32::MAX)));
+        let ids = self.touched.range(first..=last).map(|object| T::from_raw(object.id));
+        ids.filter_map(|id| Some((self.base.get::<T>(id).cloned(), self.state.get::<T>(id)?.clone()))).collect()
+    }
+
+    /// The objects of a noun that were there and that this transaction has deleted so far, by id.
+    #[must_use]
+    pub fn deleted<T: Noun>(&self) -> Vec<T::Id> {
+        let (first, last) = (T::object(T::from_raw(0)), T::object(T::from_raw(u32::MAX)));
+        let ids = self.touched.range(first..=last).map(|object| T::from_raw(object.id));
+        ids.filter(|id| self.base.get::<T>(*id).is_some() && self.state.get::<T>(*id).is_none()).collect()
     }
 
     /// What the transaction amounts to; `None` when it changed nothing.

@@ -2,7 +2,7 @@
 
 use super::{attributes, cores, meta, share, trouble, word};
 use crate::problem::Answer;
-use holm_desk::{Accepted, Caller, Explanation, Row, View, VmChange};
+use holm_desk::{Accepted, Caller, Explanation, Row, Seen as _, View, VmChange};
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::Accelerator;
 use holm_model::permissions::Access;
@@ -39,7 +39,7 @@ fn power(power: Power) -> &'static str {
 pub fn vm(row: &Row<Vm>, view: &View, caller: &Caller) -> v1::Vm {
     let vm = &row.value;
     let spec = &vm.spec;
-    let manage = caller.may(Access::Manage, &vm.meta);
+    let manage = vm.allows(caller, Access::Manage);
     v1::Vm {
         id: vm.id.0,
         meta: meta(row, &vm.meta),

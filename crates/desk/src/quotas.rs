@@ -1,0 +1,473 @@
+//! Quotas: what users' and groups' objects use together, and whether a change may make it more.
+//!
+//! What is used is counted from the objects, in the very transaction that changes them, and stored nowhere: so it is
+//! right whatever happened before. Every change that somebody asks for is looked at when its work is done, see
+//! [`admit`]; counting begins only where a limit stands against what grew.
+//!
+//! A VM counts as running while its owner wants it to run: a limit must hold whatever hosts report, and when.
+
+use crate::view::View;
+use crate::{Error, ErrorKind};
+use holm_model::images::Image;
+use holm_model::networks::Network;
+use holm_model::quotas::{Limit, Limits, Quotas};
+use holm_model::users::{ADMIN_USER, Group, User};
+use holm_model::vms::Vm;
+use holm_model::zones::{OWN_ZONE, Zone};
+use holm_model::{AttributeValue, ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId};
+use holm_store::{State, Tx};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Amounts by metric, in hundredths, under the names of [`Limits`].
+pub type Amounts = BTreeMap<String, i64>;
+
+/// What one object, or all objects of somebody together, use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of VMs.
+    pub vms: Amounts,
+    /// Of VMs, by the cluster they are in or may only run in. VMs that may still go anywhere are not here.
+    pub by_cluster: BTreeMap<ClusterId, Amounts>,
+    /// Of images by datastore.
+    pub datastores: BTreeMap<DatastoreId, Amounts>,
+    /// Of addresses by network.
+    pub networks: BTreeMap<NetworkId, Amounts>,
+    /// Of images by VMs that run.
+    pub images: BTreeMap<ImageId, Amounts>,
+}
+
+fn add(into: &mut Amounts, from: &Amounts) {
+    for (metric, amount) in from {
+        let sum = into.entry(metric.clone()).or_default();
+        *sum = sum.saturating_add(*amount);
+    }
+}
+
+fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, Amounts>, from: &BTreeMap<K, Amounts>) {
+    for (key, amounts) in from {
+        add(into.entry(*key).or_default(), amounts);
+    }
+}
+
+impl Usage {
+    fn add(&mut self, other: &Self) {
+        add(&mut self.vms, &other.vms);
+        add_all(&mut self.by_cluster, &other.by_cluster);
+        add_all(&mut self.datastores, &other.datastores);
+        add_all(&mut self.networks, &other.networks);
+        add_all(&mut self.images, &other.images);
+    }
+
+    /// What VMs in any of the clusters use.
+    #[must_use]
+    pub fn in_clusters(&self, clusters: &[ClusterId]) -> Amounts {
+        let mut sum = Amounts::new();
+        for (_, amounts) in self.by_cluster.iter().filter(|(cluster, _)| clusters.contains(cluster)) {
+            add(&mut sum, amounts);
+        }
+        sum
+    }
+
+    /// The amount under a limit's key.
+    fn of(&self, key: &Key, metric: &str) -> i64 {
+        let amounts = match key {
+            Key::Vms => Some(&self.vms),
+            Key::VmsIn(clusters) => return self.in_clusters(clusters).get(metric).copied().unwrap_or(0),
+            Key::Datastore(id) => self.datastores.get(id),
+            Key::Network(id) => self.networks.get(id),
+            Key::Image(id) => self.images.get(id),
+        };
+        amounts.and_then(|amounts| amounts.get(metric)).copied().unwrap_or(0)
+    }
+}
+
+fn hundredths(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX).saturating_mul(100)
+}
+
+/// What a VM uses.
+pub(crate) fn of_vm(state: &State, vm: &Vm) -> Usage {
+    let spec = &vm.spec;
+    let mut vms = Amounts::new();
+    let own_disks = spec.disks.iter().filter(|disk| !disk.persistent && !disk.cdrom);
+    let pci = |only_nics: bool| {
+        let devices = vm.meta.attributes.0.iter().filter(|(name, value)| {
+            let is_nic = matches!(value, AttributeValue::Vector(pairs)
+                if pairs.iter().any(|(name, value)| name == "TYPE" && value.eq_ignore_ascii_case("NIC")));
+            name == "PCI" && is_nic == only_nics
+        });
+        hundredths(devices.count() as u64)
+    };
+    let always = [
+        ("VMS", 100),
+        ("CPU", i64::from(spec.cpu.0)),
+        ("MEMORY", hundredths(spec.memory_mib)),
+        ("PCI_DEV", pci(false)),
+        ("PCI_NIC", pci(true)),
+    ];
+    let runs = spec.power.wants_process();
+    for (metric, amount) in always {
+        vms.insert(metric.into(), amount);
+        vms.insert(format!("RUNNING_{metric}"), if runs { amount } else { 0 });
+    }
+    let disk_mib = own_disks.fold(0_u64, |sum, disk| sum.saturating_add(disk.size_mib));
+    vms.insert("SYSTEM_DISK_SIZE".into(), hundredths(disk_mib));
+    let placement = &spec.placement;
+    let cluster_of = |host| state.get::<holm_model::hosts::Host>(host).map(|row| row.value.cluster);
+    let cluster = vm.phase.host().or(placement.host).and_then(cluster_of).or(placement.cluster);
+    let mut networks = BTreeMap::<NetworkId, Amounts>::new();
+    for nic in &spec.nics {
+        *networks.entry(nic.network).or_default().entry("LEASES".into()).or_default() += 100;
+    }
+    let used: BTreeSet<ImageId> = if runs { spec.images().collect() } else { BTreeSet::new() };
+    Usage {
+        by_cluster: cluster.map(|cluster| (cluster, vms.clone())).into_iter().collect(),
+        vms,
+        networks,
+        images: used.into_iter().map(|image| (image, [("RVMS".to_owned(), 100)].into())).collect(),
+        datastores: BTreeMap::new(),
+    }
+}
+
+/// What an image uses. Until its bytes have arrived, what was announced of them counts.
+pub(crate) fn of_image(image: &Image) -> Usage {
+    let mib = image.size_mib().max(image.received.div_ceil(1 << 20));
+    let amounts = [("IMAGES".to_owned(), 100), ("SIZE".to_owned(), hundredths(mib))].into();
+    Usage { datastores: [(image.spec.datastore, amounts)].into(), ..Usage::default() }
+}
+
+/// What a network uses besides the addresses that VMs have.
+pub(crate) fn of_network(_: &Network) -> Usage {
+    Usage::default()
+}
+
+/// Whose usage is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    User(UserId),
+    Group(GroupId),
+}
+
+impl Whose {
+    /// The administrator's account has no quotas, and what belongs to it is on nobody's.
+    fn has(self, meta: &Meta) -> bool {
+        meta.owner != ADMIN_USER
+            && match self {
+                Self::User(user) => meta.owner == user,
+                Self::Group(group) => meta.group == group,
+            }
+    }
+}
+
+/// Counts afresh. `metered` adds what VMs use beyond the fixed metrics: every further name that is limited is one of
+/// their attributes, read as a number.
+fn count(state: &State, whose: Whose, metered: &[String]) -> Usage {
+    let mut total = Usage::default();
+    let vms: Vec<_> = match whose {
+        Whose::User(user) => state.vms_owned_by(user).collect(),
+        Whose::Group(group) => state.vms_of_group(group).collect(),
+    };
+    for vm in vms.into_iter().filter_map(|id| state.get::<Vm>(id)).filter(|vm| whose.has(&vm.value.meta)) {
+        let mut one = of_vm(state, &vm.value);
+        meter(&mut one, &vm.value, metered);
+        total.add(&one);
+    }
+    for image in state.list::<Image>().filter(|image| whose.has(&image.value.meta)) {
+        total.add(&of_image(&image.value));
+    }
+    for network in state.list::<Network>().filter(|network| whose.has(&network.value.meta)) {
+        total.add(&of_network(&network.value));
+    }
+    total
+}
+
+/// Adds amounts that the VM's attributes name.
+fn meter(usage: &mut Usage, vm: &Vm, metered: &[String]) {
+    for metric in metered {
+        let (name, running) = metric.strip_prefix("RUNNING_").map_or((metric.as_str(), false), |rest| (rest, true));
+        let amount = vm.meta.attributes.text(name).and_then(parse).unwrap_or(0);
+        let amount = if running && !vm.spec.power.wants_process() { 0 } else { amount };
+        usage.vms.insert(metric.clone(), amount);
+        for amounts in usage.by_cluster.values_mut() {
+            amounts.insert(metric.clone(), amount);
+        }
+    }
+}
+
+/// Reads a number with at most two digits after the point as hundredths; negative ones count as nothing.
+fn parse(text: &str) -> Option<i64> {
+    let number: f64 = text.trim().parse().ok()?;
+    #[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and NaN becomes 0")]
+    let amount = (number * 100.0).ceil() as i64;
+    Some(amount.max(0))
+}
+
+/// The metrics of VMs that are counted without any attribute.
+const FIXED: &[&str] = &[
+    "VMS",
+    "RUNNING_VMS",
+    "CPU",
+    "RUNNING_CPU",
+    "MEMORY",
+    "RUNNING_MEMORY",
+    "PCI_DEV",
+    "RUNNING_PCI_DEV",
+    "PCI_NIC",
+    "RUNNING_PCI_NIC",
+    "SYSTEM_DISK_SIZE",
+];
+
+/// What a limit is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Vms,
+    VmsIn(Vec<ClusterId>),
+    Datastore(DatastoreId),
+    Network(NetworkId),
+    Image(ImageId),
+}
+
+impl Key {
+    fn words(&self) -> String {
+        match self {
+            Self::Vms => "VM".into(),
+            Self::VmsIn(clusters) => {
+                let ids: Vec<String> = clusters.iter().map(ToString::to_string).collect();
+                format!("VM with cluster {}", ids.join(","))
+            }
+            Self::Datastore(id) => format!("DATASTORE with ID {id}"),
+            Self::Network(id) => format!("NETWORK with ID {id}"),
+            Self::Image(id) => format!("IMAGE with ID {id}"),
+        }
+    }
+}
+
+fn keys(quotas: &Quotas) -> Vec<(Key, &Limits)> {
+    let mut all = Vec::new();
+    all.extend(quotas.vms.as_ref().map(|limits| (Key::Vms, limits)));
+    all.extend(quotas.vms_in.iter().map(|(clusters, limits)| (Key::VmsIn(clusters.clone()), limits)));
+    all.extend(quotas.datastores.iter().map(|(id, limits)| (Key::Datastore(*id), limits)));
+    all.extend(quotas.networks.iter().map(|(id, limits)| (Key::Network(*id), limits)));
+    all.extend(quotas.images.iter().map(|(id, limits)| (Key::Image(*id), limits)));
+    all
+}
+
+/// Every limit that holds, in hundredths: an own one, else the default one. `Default` stands for the latter, and
+/// `Unlimited` for none at all.
+fn limits(own: &Quotas, default: &Quotas) -> Vec<(Key, String, i64)> {
+    let own = keys(own);
+    let default = keys(default);
+    let mut found = Vec::new();
+    for (key, limits) in &own {
+        for (metric, limit) in *limits {
+            if let Limit::AtMost(most) = limit {
+                found.push((key.clone(), metric.clone(), *most));
+            }
+        }
+    }
+    for (key, limits) in &default {
+        for (metric, limit) in *limits {
+            let Limit::AtMost(most) = limit else { continue };
+            let overridden = own.iter().any(|(other, limits)| {
+                other == key && limits.get(metric).is_some_and(|limit| *limit != Limit::Default)
+            });
+            if !overridden {
+                found.push((key.clone(), metric.clone(), *most));
+            }
+        }
+    }
+    found
+}
+
+fn limits_of(state: &State, whose: Whose) -> Vec<(Key, String, i64)> {
+    let nothing = Quotas::default();
+    let zone = state.get::<Zone>(OWN_ZONE).map(|row| &row.value);
+    let (own, default) = match whose {
+        Whose::User(user) => {
+            (state.get::<User>(user).map(|row| &row.value.quotas), zone.map(|zone| &zone.default_user_quotas))
+        }
+        Whose::Group(group) => {
+            (state.get::<Group>(group).map(|row| &row.value.quotas), zone.map(|zone| &zone.default_group_quotas))
+        }
+    };
+    let (own, default) = (own.unwrap_or(&nothing), default.unwrap_or(&nothing));
+    if own.is_empty() && default.is_empty() { Vec::new() } else { limits(own, default) }
+}
+
+/// The metrics among these limits that are attributes of VMs.
+fn metered(limits: &[(Key, String, i64)]) -> Vec<String> {
+    let of_vms = limits.iter().filter(|(key, ..)| matches!(key, Key::Vms | Key::VmsIn(_)));
+    let mut names: Vec<String> =
+        of_vms.map(|(_, metric, _)| metric.clone()).filter(|metric| !FIXED.contains(&metric.as_str())).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// An object before and after a change, as far as quotas are concerned.
+struct Changed<'a> {
+    before: Option<(&'a Meta, Usage)>,
+    after: (&'a Meta, Usage),
+}
+
+/// Refuses a transaction that makes somebody's objects use more of what is limited than the limit. A limit that was set
+/// below what is used already stands only against using more.
+///
+/// # Errors
+/// `Quota`, naming the limit.
+pub(crate) fn admit(tx: &Tx) -> Result<(), Error> {
+    let vms = tx.changed::<Vm>();
+    let images = tx.changed::<Image>();
+    let networks = tx.changed::<Network>();
+    let vm = |state: &State, row: &Vm| {
+        let mut usage = of_vm(state, row);
+        // Attributes that count are found by whoever knows their names; here all of them are.
+        let named: Vec<String> = row.meta.attributes.0.iter().map(|(name, _)| name.clone()).collect();
+        let both = named.iter().map(|name| format!("RUNNING_{name}")).chain(named.iter().cloned());
+        meter(&mut usage, row, &both.filter(|name| !FIXED.contains(&name.as_str())).collect::<Vec<_>>());
+        usage
+    };
+    for (before, after) in &vms {
+        check(
+            tx,
+            &Changed {
+                before: before.as_ref().map(|row| (&row.value.meta, vm(tx.base(), &row.value))),
+                after: (&after.value.meta, vm(tx, &after.value)),
+            },
+        )?;
+    }
+    for (before, after) in &images {
+        check(
+            tx,
+            &Changed {
+                before: before.as_ref().map(|row| (&row.value.meta, of_image(&row.value))),
+                after: (&after.value.meta, of_image(&after.value)),
+            },
+        )?;
+    }
+    for (before, after) in &networks {
+        check(
+            tx,
+            &Changed {
+                before: before.as_ref().map(|row| (&row.value.meta, of_network(&row.value))),
+                after: (&after.value.meta, of_network(&after.value)),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn check(tx: &Tx, changed: &Changed<'_>) -> Result<(), Error> {
+    let (meta, usage) = &changed.after;
+    for whose in [Whose::User(meta.owner), Whose::Group(meta.group)] {
+        if !whose.has(meta) {
+            continue;
+        }
+        let limits = limits_of(tx, whose);
+        if limits.is_empty() {
+            continue;
+        }
+        let before = changed.before.as_ref().filter(|(meta, _)| whose.has(meta)).map(|(_, usage)| usage);
+        let grew: Vec<_> = limits
+            .iter()
+            .filter(|(key, metric, _)| usage.of(key, metric) > before.map_or(0, |before| before.of(key, metric)))
+            .collect();
+        if grew.is_empty() {
+            continue;
+        }
+        let total = count(tx, whose, &metered(&limits));
+        for (key, metric, most) in grew {
+            let used = total.of(key, metric);
+            if used > *most {
+                return Err(exceeded(tx, whose, key, metric, used, *most));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(hundredths: i64) -> String {
+    match (hundredths / 100, hundredths.rem_euclid(100)) {
+        (whole, 0) => whole.to_string(),
+        (whole, part) => format!("{whole}.{part:02}"),
+    }
+}
+
+fn exceeded(state: &State, whose: Whose, key: &Key, metric: &str, used: i64, most: i64) -> Error {
+    let who = match whose {
+        Whose::User(id) => {
+            format!("user {id} ({})", state.get::<User>(id).map_or("?", |row| row.value.name.as_str()))
+        }
+        Whose::Group(id) => {
+            format!("group {id} ({})", state.get::<Group>(id).map_or("?", |row| row.value.name.as_str()))
+        }
+    };
+    Error::new(
+        ErrorKind::Quota,
+        format!(
+            "limit of {} reached for {metric} quota in {}: {who} would use {}",
+            show(most),
+            key.words(),
+            show(used)
+        ),
+    )
+    .hint("Delete or shrink something, or ask an administrator for a higher quota.")
+}
+
+/// Refuses quotas that mean nothing.
+pub(crate) fn check_quotas(quotas: &Quotas) -> Result<(), Error> {
+    let refuse = |says: String| {
+        Err(Error::new(ErrorKind::Invalid, format!("quotas: {says}"))
+            .hint("Name a metric of the interface and give it a limit of 0 or more.")
+            .field("quotas"))
+    };
+    let mut entries = 0_usize;
+    for (key, limits) in keys(quotas) {
+        for (metric, limit) in limits {
+            entries += 1;
+            let known = match key {
+                Key::Vms | Key::VmsIn(_) => {
+                    !metric.is_empty() && metric.len() <= 64 && !metric.chars().any(char::is_control)
+                }
+                Key::Datastore(_) => ["IMAGES", "SIZE"].contains(&metric.as_str()),
+                Key::Network(_) => metric == "LEASES",
+                Key::Image(_) => metric == "RVMS",
+            };
+            if !known {
+                let shown: String = metric.chars().take(64).collect();
+                return refuse(format!("{} has no metric {shown:?}", key.words()));
+            }
+            if matches!(limit, Limit::AtMost(most) if *most < 0) {
+                return refuse(format!("the limit of {metric} is below 0"));
+            }
+        }
+        if let Key::VmsIn(clusters) = &key
+            && (clusters.is_empty() || !clusters.is_sorted())
+        {
+            return refuse("the clusters of a limit are none, or not in order".into());
+        }
+    }
+    if entries > 4096 {
+        return refuse(format!("{entries} limits are more than 4096"));
+    }
+    Ok(())
+}
+
+impl View {
+    /// What a user's objects use together, with the attributes that the user's limits name.
+    #[must_use]
+    pub fn usage_of_user(&self, user: UserId) -> Usage {
+        self.usage(Whose::User(user))
+    }
+
+    /// What a group's objects use together, with the attributes that the group's limits name.
+    #[must_use]
+    pub fn usage_of_group(&self, group: GroupId) -> Usage {
+        self.usage(Whose::Group(group))
+    }
+
+    fn usage(&self, whose: Whose) -> Usage {
+        let limits = limits_of(&self.0, whose);
+        count(&self.0, whose, &metered(&limits))
+    }
+}
