@@ -18,12 +18,15 @@ pub mod audit;
 pub mod context;
 pub mod explain;
 pub mod expressions;
+pub mod guard;
 pub mod host;
 pub mod hostplan;
 pub mod image;
 pub mod leases;
 pub mod operation;
 pub mod placement;
+pub mod rights;
+pub mod rules;
 pub mod verdict;
 pub mod vm;
 
