@@ -5,7 +5,7 @@
 use holm_model::clusters::{Cluster, ClusterSpec};
 use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
-use holm_model::networks::{MacAddr, Network, NetworkDraft, NetworkSpec};
+use holm_model::networks::{MacAddr, Network, NetworkDraft};
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::users::{Group, JoinToken, Secret, Token, User};
 use holm_model::vms::{Context, DiskSpec, NicLease, NicSpec, Observed, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
@@ -85,8 +85,8 @@ pub fn network(id: u32) -> Network {
         dns: vec!["9.9.9.9".into()],
         ..NetworkDraft::default()
     };
-    let spec = NetworkSpec::try_from(draft).expect("test networks are valid");
-    Network { id: NetworkId(id), meta: meta(format!("net-{id}")), spec, removing: false }
+    let fresh = MacAddr([2, 1, 0, 0, 0, 0]);
+    Network::drafted(NetworkId(id), meta(format!("net-{id}")), draft, fresh).expect("test networks are valid")
 }
 
 pub fn image(id: u32) -> Image {
@@ -141,6 +141,7 @@ pub fn host(id: u32) -> Host {
             applied_revision: 1,
             strays: Vec::new(),
             complaints: Vec::new(),
+            ..HostStatus::default()
         },
         certificate_sha256: format!("{:064x}", u64::from(id) + 0xce00_0000),
         trouble: None,
@@ -173,6 +174,7 @@ pub fn running_vm(id: u32, host: u32) -> Vm {
             mac: MacAddr::for_nic(VmId(id), 0, Some(ip4)),
             ip4: Some(ip4),
             ip6: Some(Ipv6Addr::from(u128::from("fd77::2".parse::<Ipv6Addr>().expect("an address")) + u128::from(id))),
+            ..NicLease::new(0, NetworkId(0), MacAddr([0; 6]))
         }],
         status: VmStatus {
             observed: Observed::Running,

@@ -83,6 +83,7 @@ fn lease(nic: usize, network: u32, address: u8) -> NicLease {
         mac: MacAddr([2, 0, 0, 0, 0, address]),
         ip4: (address != 5).then_some(ip4),
         ip6: (address.is_multiple_of(2)).then(|| Ipv6Addr::from(u128::from(address))),
+        ..NicLease::new(0, NetworkId(0), MacAddr([0; 6]))
     }
 }
 
