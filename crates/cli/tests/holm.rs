@@ -491,7 +491,7 @@ fn only_a_believed_certificate_is_spoken_to() {
     // What a login was told to believe is believed from then on.
     fake.json(
         "POST /sessions",
-        json!({"token": "t-new", "id": 1, "expires_at": "2030-01-01T00:00:00Z", "user": "admin"}),
+        json!({"token": "t-new", "id": 1, "expires_at": "2030-01-01T00:00:00Z", "user": "oneadmin"}),
     );
     let secret = fake.home().join("secret");
     std::fs::write(&secret, "pw\n").expect("written");

@@ -181,6 +181,7 @@ impl Desk {
                 let mut asked = asked;
                 // Whoever proved who they are a moment ago may have lost their account or their rights since.
                 asked.caller = asked.caller.within(tx).ok_or_else(crate::sessions::stranger)?;
+                crate::zones::check_enabled(tx, action)?;
                 let (value, object) = work(tx, &asked)?;
                 crate::quotas::admit(tx)?;
                 crate::acl::forget_deleted(tx);

@@ -7,7 +7,7 @@ use crate::view::{find_for, number};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::acl::AclKind;
 use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
-use holm_model::datastores::Datastore;
+use holm_model::datastores::{Datastore, FILE_DATASTORE, IMAGE_DATASTORE, SYSTEM_DATASTORE};
 use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
@@ -16,9 +16,10 @@ use holm_model::{Attributes, ClusterId, Name, Permissions};
 use holm_store::{Noun, Row};
 use std::sync::Arc;
 
-/// What everybody may see and only administrators may change: `644`.
+/// The permissions of what the cloud is built from: `600`. Members of groups see and use it by the rules of the VDCs
+/// that their groups are in, and administrators change it.
 pub(crate) fn public() -> Permissions {
-    Permissions::from_octal(0o644).unwrap_or_default()
+    Permissions::from_octal(0o600).unwrap_or_default()
 }
 
 /// An unchecked request for a cluster.
@@ -30,6 +31,8 @@ pub struct ClusterDraft {
     pub policy: PlacementPolicy,
     /// Opaque to Holm but for the names that documentation lists.
     pub attributes: Attributes,
+    /// Whether its hosts are to reach nothing at first. By default they reach the datastores made at first start.
+    pub bare: bool,
 }
 
 impl Desk {
@@ -53,6 +56,13 @@ impl Desk {
             let meta = asked.meta(name, public(), draft.attributes);
             let value = Cluster { id, meta, spec: ClusterSpec { policy: draft.policy } };
             tx.put(value.clone());
+            for datastore in [SYSTEM_DATASTORE, IMAGE_DATASTORE, FILE_DATASTORE] {
+                if !draft.bare {
+                    tx.update::<Datastore>(datastore, |datastore| {
+                        crate::datastores::join(datastore, id);
+                    });
+                }
+            }
             let operation = asked.operation(tx, OperationVerb::Create, Cluster::object(id), 1);
             Ok(Left { value, operation })
         })
@@ -101,7 +111,8 @@ impl Desk {
                 return Err(Error::new(ErrorKind::InUse, format!("{called} still has host {host}"))
                     .hint("Delete its hosts first."));
             }
-            let datastore = tx.list::<Datastore>().find(|row| row.value.clusters.contains(&id));
+            let first = |id| [SYSTEM_DATASTORE, IMAGE_DATASTORE, FILE_DATASTORE].contains(&id);
+            let datastore = tx.list::<Datastore>().find(|row| row.value.clusters.contains(&id) && !first(row.value.id));
             if let Some(datastore) = datastore {
                 return Err(Error::new(
                     ErrorKind::InUse,
@@ -123,6 +134,12 @@ impl Desk {
                 tx.list::<JoinToken>().filter(|t| t.value.cluster == id).map(|t| t.value.id).collect();
             for token in waiting {
                 tx.delete::<JoinToken>(token);
+            }
+            // The first datastores are in clusters without anybody's asking, and leave them so.
+            for datastore in [SYSTEM_DATASTORE, IMAGE_DATASTORE, FILE_DATASTORE] {
+                if tx.get::<Datastore>(datastore).is_some_and(|row| row.value.clusters.contains(&id)) {
+                    tx.update::<Datastore>(datastore, |datastore| datastore.clusters.retain(|other| *other != id));
+                }
             }
             tx.delete::<Cluster>(id);
             Ok(asked.operation(tx, OperationVerb::Delete, Cluster::object(id), 1))

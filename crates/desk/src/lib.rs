@@ -27,6 +27,7 @@ mod datastores;
 mod enrolment;
 mod entropy;
 mod error;
+mod exports;
 mod groups;
 mod host_sessions;
 mod hosts;
@@ -34,19 +35,25 @@ mod housekeeping;
 mod image_bytes;
 mod images;
 mod list;
+mod listed;
+mod logins;
 mod monitoring;
+mod network_templates;
 mod networks;
 mod owned;
 mod passwords;
 mod quotas;
 mod resolve;
 pub mod restricted;
+mod second_factor;
+mod security_groups;
 mod sessions;
 mod throttle;
 mod users;
 mod vdcs;
 mod view;
 mod vms;
+mod zones;
 
 pub use acl::AclDraft;
 pub use bootstrap::Bootstrapped;
@@ -57,6 +64,7 @@ pub use datastores::{DatastoreChange, DatastoreDraft, DatastoreRoom};
 pub use enrolment::{IssuedJoinToken, JoinClaim, JoinTokenDraft, Joined};
 pub use entropy::{Entropy, SystemEntropy};
 pub use error::{Error, ErrorKind};
+pub use exports::ExportedCopy;
 pub use groups::GroupDraft;
 pub use holm_model::users::Secret;
 pub use holm_plan::explain::Explanation;
@@ -67,8 +75,12 @@ pub use host_sessions::HostSession;
 pub use hosts::{HostChange, HostDraft};
 pub use images::{EmptyDisk, ImageDraft, ImageFile, upload_name};
 pub use list::{ListQuery, Listed, Page};
+pub use logins::{LOGIN_TOKEN, LoginTokenDraft, MOST_LOGIN_TOKENS, NEVER};
 pub use monitoring::SamplesKept;
+pub use networks::{Holder, LeaseSeen, NetworkChange, NetworkRecovery, NetworkUse, RangeChange, ReservationDraft};
 pub use quotas::{Amounts, Usage};
+pub use second_factor::SecondFactorOffer;
+pub use security_groups::{GroupVms, SecurityGroupChange, SecurityGroupDraft};
 pub use sessions::IssuedToken;
 pub use users::{AccountDraft, UserDraft};
 pub use vdcs::VdcResource;
@@ -142,6 +154,8 @@ struct Inner {
     passwords: passwords::Passwords,
     throttle: throttle::Throttle,
     rights: Arc<caller::RightsCache>,
+    remembered: logins::Remembered,
+    used_codes: second_factor::UsedCodes,
     sessions: Arc<host_sessions::Sessions>,
     samples: Arc<monitoring::Monitoring>,
     /// Held while rows get a digest and while files are deleted, so that neither overlooks the other.
@@ -155,10 +169,14 @@ impl Desk {
     /// When password hashing does not work on this machine.
     pub fn new(parts: DeskParts) -> Result<Self, Error> {
         let DeskParts { store, images, clock, entropy, settings } = parts;
+        let mut key = [0; 32];
+        entropy.fill(&mut key);
         Ok(Self(Arc::new(Inner {
             passwords: passwords::Passwords::new(settings.logins_at_once)?,
             throttle: throttle::Throttle::default(),
             rights: Arc::default(),
+            remembered: logins::Remembered::new(key),
+            used_codes: second_factor::UsedCodes::default(),
             sessions: Arc::default(),
             samples: Arc::new(monitoring::Monitoring::new(settings.samples_kept)),
             digests: tokio::sync::Mutex::new(()),

@@ -136,9 +136,12 @@ pub(crate) fn of_image(image: &Image) -> Usage {
     Usage { datastores: [(image.spec.datastore, amounts)].into(), ..Usage::default() }
 }
 
-/// What a network uses besides the addresses that VMs have.
-pub(crate) fn of_network(_: &Network) -> Usage {
-    Usage::default()
+/// What a network uses besides the addresses that VMs have: a reserved one, its addresses of the one it is from.
+pub(crate) fn of_network(network: &Network) -> Usage {
+    let Some(parent) = network.parent else { return Usage::default() };
+    let size = network.ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size.into()));
+    let amounts = [("LEASES".to_owned(), hundredths(size))].into();
+    Usage { networks: [(parent, amounts)].into(), ..Usage::default() }
 }
 
 /// Whose usage is counted.

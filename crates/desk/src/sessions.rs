@@ -85,18 +85,34 @@ impl Desk {
         })
     }
 
-    /// Logs in with a password.
+    /// Logs in with a password, for accounts without a second factor.
     ///
     /// # Errors
-    /// `Unauthenticated` when name or password are wrong (not which); `RateLimited` after too many attempts.
+    /// `Unauthenticated` when name or password are wrong (not which), or the account has a second factor;
+    /// `RateLimited` after too many attempts.
     pub async fn login(&self, user: &str, password: Secret, intent: &Intent) -> Result<IssuedToken, Error> {
+        self.login_with(user, password, None, intent).await
+    }
+
+    /// Logs in with a password and, where the account has a second factor, the code it shows now.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when name or password are wrong (not which); the same with the field `code` when they are
+    /// right and the code is missing or wrong; `RateLimited` after too many attempts.
+    pub async fn login_with(
+        &self,
+        user: &str,
+        password: Secret,
+        code: Option<&str>,
+        intent: &Intent,
+    ) -> Result<IssuedToken, Error> {
         let attempt = self.begin_attempt(user, &intent.peer)?;
         let known = {
             let view = self.view();
             let ids = view.0.named::<User>(user);
             ids.first().and_then(|id| view.row::<User>(*id))
         };
-        let hash = known.as_ref().map(|user| user.value.password_hash.clone());
+        let hash = known.as_ref().map(|user| user.value.password_hash.clone()).filter(|hash| !hash.0.is_empty());
         let right = self.0.passwords.verify(password, hash).await?;
         let Some(known) = known.filter(|user| right && user.value.enabled) else {
             let shown: String = user.chars().filter(|c| !c.is_control()).take(64).collect();
@@ -113,6 +129,7 @@ impl Desk {
             return Err(Error::new(ErrorKind::Unauthenticated, "the user name or the password is wrong")
                 .hint("The first administrator's password is in the file admin-credentials of the front-end's data directory."));
         };
+        self.check_second_factor(&known.value, code)?;
         self.0.throttle.succeeded(&attempt);
         let caller = self.caller(&self.view(), &known, None, None);
         self.issue(&caller, intent, "session.create", "login".into(), self.0.settings.session_lifetime).await
@@ -160,14 +177,12 @@ impl Desk {
     ) -> Result<IssuedToken, Error> {
         let (text, sha256) = secret(&*self.0.entropy, PREFIX);
         let user = caller.user_id();
+        let group = caller.effective_group();
         let token = self
             .change(caller, intent, action, move |tx, asked| {
-                if tx.get::<User>(user).is_none_or(|row| !row.value.enabled) {
-                    return Err(stranger());
-                }
                 let id = tx.next_id::<Token>();
                 let expires_at = asked.now.plus(lifetime);
-                let token = Token { id, user, group: None, label, sha256, created_at: asked.now, expires_at };
+                let token = Token { id, user, group, label, sha256, created_at: asked.now, expires_at };
                 tx.put(token.clone());
                 let old: Vec<TokenId> = tx.tokens_of(user).collect();
                 let surplus = old.len().saturating_sub(MOST_TOKENS);

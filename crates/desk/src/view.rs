@@ -108,7 +108,7 @@ owned! {
     Host: Everywhere, |host| std::slice::from_ref(&host.cluster);
     Cluster: Everywhere, |cluster| std::slice::from_ref(&cluster.id);
     Image: PerOwner, |_| &[];
-    Network: PerOwner, |_| &[];
+    Network: PerOwner, |n| &n.clusters;
     Datastore: Everywhere, |datastore| &datastore.clusters;
     SecurityGroup: PerOwner, |_| &[];
     Template: PerOwner, |_| &[];
@@ -303,6 +303,30 @@ impl View {
     pub fn each<'a, T: Seen>(&'a self, caller: &'a Caller) -> impl DoubleEndedIterator<Item = &'a Arc<Row<T>>> + 'a {
         let caller = caller.at(&self.0);
         self.0.list::<T>().filter(move |row| row.value.allows(&caller, Access::Use))
+    }
+
+    /// Every object of a noun by id, whoever asks: for rendering what somebody may see of them.
+    pub fn rows_of<T: Seen>(&self) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
+        self.0.list::<T>()
+    }
+
+    /// The clusters whose hosts a network is on.
+    #[must_use]
+    pub fn clusters_of_network(&self, network: &Network) -> Vec<ClusterId> {
+        if network.clusters.is_empty() {
+            return self.0.list::<Cluster>().map(|row| row.value.id).collect();
+        }
+        network.clusters.clone()
+    }
+
+    /// What hosts say is wrong with a network, if anything.
+    #[must_use]
+    pub fn network_trouble(&self, network: NetworkId) -> Option<String> {
+        self.0.list::<Host>().find_map(|row| {
+            let seen = row.value.status.networks.iter().find(|seen| seen.network == network)?;
+            let fault = seen.fault.as_ref()?;
+            Some(format!("host {}: {fault}", row.value.meta.name))
+        })
     }
 
     /// The revision at which any object of a noun last changed.

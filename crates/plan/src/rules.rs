@@ -61,20 +61,21 @@ fn content(
 pub fn of_vdc(vdc: &Vdc) -> BTreeSet<Content> {
     let mut rules = BTreeSet::new();
     for group in &vdc.groups {
-        let mut allow = |member: &VdcMember, kinds: &[AclKind], scope: AclScope| {
-            rules.insert(content(AclSubject::Group(*group), kinds, scope, &[Rights::USE], Some(member.zone)));
+        let mut allow = |member: &VdcMember, kind: AclKind, scope: AclScope| {
+            rules.insert(content(AclSubject::Group(*group), &[kind], scope, &[Rights::USE], Some(member.zone)));
         };
         for member in &vdc.clusters {
             let within = member.id.map_or(AclScope::All, |id| AclScope::Cluster(id.into()));
-            allow(member, &[AclKind::Host], within);
-            allow(member, &[AclKind::Network, AclKind::Datastore], within);
-            allow(member, &[AclKind::Cluster], member.id.map_or(AclScope::All, AclScope::One));
+            for kind in [AclKind::Host, AclKind::Network, AclKind::Datastore] {
+                allow(member, kind, within);
+            }
+            allow(member, AclKind::Cluster, member.id.map_or(AclScope::All, AclScope::One));
         }
         let lists =
             [(&vdc.hosts, AclKind::Host), (&vdc.datastores, AclKind::Datastore), (&vdc.networks, AclKind::Network)];
         for (members, kind) in lists {
             for member in members {
-                allow(member, &[kind], member.id.map_or(AclScope::All, AclScope::One));
+                allow(member, kind, member.id.map_or(AclScope::All, AclScope::One));
             }
         }
     }

@@ -4,7 +4,7 @@
 use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
 use holm_model::hosts::{Host, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
-use holm_model::networks::{Network, NetworkDraft, NetworkSpec};
+use holm_model::networks::{MacAddr, Network, NetworkDraft};
 use holm_model::users::{ADMIN_GROUP, ADMIN_USER, Group, Secret, USERS_GROUP, User};
 use holm_model::{
     Attributes, ClusterId, GroupId, HostId, ImageId, Invalid, Meta, Name, NetworkId, Permissions, Timestamp,
@@ -19,7 +19,7 @@ fn image(id: u32, kind: ImageKind, now: Timestamp) -> Result<Image, Invalid> {
     Ok(Image {
         id: ImageId(id),
         meta: meta(&format!("image-{id}"), now)?,
-        spec: ImageSpec { kind, origin: ImageOrigin::Upload, expected: None, announced_size: None },
+        spec: ImageSpec::new(kind, ImageOrigin::Upload),
         phase: ImagePhase::Ready,
         received: 1 << 20,
         content: Some(ImageContent {
@@ -30,18 +30,21 @@ fn image(id: u32, kind: ImageKind, now: Timestamp) -> Result<Image, Invalid> {
         }),
         changed_at: now,
         trouble: None,
+        snapshots: Vec::new(),
+        next_snapshot: 0,
+        current_snapshot: None,
     })
 }
 
 /// Writes everything. The pool of the network `small` is so small that it may run out.
 pub(crate) fn write(tx: &mut Tx, hosts: u32, policy: PlacementPolicy, now: Timestamp) -> Result<(), Invalid> {
     let group = |id: GroupId, name: &str| -> Result<Group, Invalid> { Ok(Group::new(id, Name::new(name)?, now)) };
-    tx.put(group(ADMIN_GROUP, "admins")?);
+    tx.put(group(ADMIN_GROUP, "oneadmin")?);
     tx.put(group(USERS_GROUP, "users")?);
     tx.put(User::new(
         ADMIN_USER,
-        Name::new("admin")?,
-        vec![ADMIN_GROUP, USERS_GROUP],
+        Name::new("oneadmin")?,
+        vec![ADMIN_GROUP],
         Secret("nobody logs in here".into()),
         now,
     ));
@@ -55,12 +58,7 @@ pub(crate) fn write(tx: &mut Tx, hosts: u32, policy: PlacementPolicy, now: Times
             ..NetworkDraft::default()
         };
         let name = if id == 0 { "default" } else { "small" };
-        tx.put(Network {
-            id: NetworkId(id),
-            meta: meta(name, now)?,
-            spec: NetworkSpec::try_from(draft)?,
-            removing: false,
-        });
+        tx.put(Network::drafted(NetworkId(id), meta(name, now)?, draft, MacAddr([2, 1, 0, 0, 0, 0]))?);
     }
     tx.put(image(0, ImageKind::Disk, now)?);
     tx.put(image(1, ImageKind::Disk, now)?);

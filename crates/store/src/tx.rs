@@ -1,6 +1,8 @@
 //! One transaction: the newest state, and what a closure does to it.
 
+use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
+use holm_model::vms::Vm;
 use crate::error::StoreError;
 use crate::journal::{Batch, RowChange};
 use crate::nouns::{KINDS, Noun};
@@ -20,6 +22,7 @@ pub struct Tx {
     base: State,
     touched: BTreeSet<ObjectRef>,
     audit: Vec<AuditLine>,
+    stays: Vec<StayRecord>,
     fault: Option<StoreError>,
 }
 
@@ -32,7 +35,7 @@ impl Deref for Tx {
 
 impl Tx {
     pub(crate) fn new(base: &State) -> Self {
-        Self { state: base.clone(), base: base.clone(), touched: BTreeSet::new(), audit: Vec::new(), fault: None }
+        Self { state: base.clone(), base: base.clone(), touched: BTreeSet::new(), audit: Vec::new(), stays: Vec::new(), fault: None }
     }
 
     /// Creates an object or replaces the one with its id. An object that is equal to the one there keeps its revision
@@ -82,6 +85,16 @@ impl Tx {
         table.next = table.next.max(next);
     }
 
+    /// Writes down the stays of a VM that this transaction has ended: those that are over in `vm` and were not in
+    /// `before`. Durable together with the changes.
+    pub fn account(&mut self, before: &Vm, vm: &Vm) {
+        let went_on = |seq: u32| before.history.iter().all(|stay| stay.seq != seq || stay.until.is_none());
+        let last = before.history.last().map_or(0, |stay| stay.seq);
+        let ended = vm.history.iter().filter(|stay| stay.until.is_some() && stay.seq >= last && went_on(stay.seq));
+        // The size that counts is the one it had while the stay went on.
+        self.stays.extend(ended.map(|stay| StayRecord::of(before, stay)));
+    }
+
     /// Adds a line to the audit log, durable together with the changes.
     pub fn audit(&mut self, line: AuditLine) {
         self.audit.push(line);
@@ -115,9 +128,9 @@ impl Tx {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { mut state, base, touched, audit, .. } = self;
+        let Self { mut state, base, touched, audit, stays, .. } = self;
         state.revision += 1;
-        let mut batch = Batch { revision: state.revision, audit, ..Batch::default() };
+        let mut batch = Batch { revision: state.revision, audit, stays, ..Batch::default() };
         let mut changes = Vec::with_capacity(touched.len());
         for object in touched {
             let document =
@@ -135,7 +148,7 @@ impl Tx {
                 batch.sequences.push((*kind, next));
             }
         }
-        if batch.rows.is_empty() && batch.sequences.is_empty() && batch.audit.is_empty() {
+        if batch.rows.is_empty() && batch.sequences.is_empty() && batch.audit.is_empty() && batch.stays.is_empty() {
             return Ok(None);
         }
         Ok(Some(Done { state, batch, changes }))

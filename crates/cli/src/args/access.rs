@@ -20,7 +20,7 @@ pub struct Login {
     #[arg(value_name = "URL")]
     pub address: Option<String>,
     /// User name.
-    #[arg(long, short, default_value = "admin")]
+    #[arg(long, short, default_value = "oneadmin")]
     pub user: String,
     /// Read the password from the first line of this file; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "token_file")]

@@ -20,7 +20,7 @@ use std::time::Duration;
     about = "Work with a Holm edge cloud",
     long_about = "Work with a Holm edge cloud: hosts, images, networks and virtual machines.\n\n\
         Answers go to standard output, remarks and errors to standard error. Objects are named by name or id.",
-    after_help = concat_exit("Examples:\n  holm login https://cloud.example:2616 --user admin\n  holm status\n  \
+    after_help = concat_exit("Examples:\n  holm login https://cloud.example:2616 --user oneadmin\n  holm status\n  \
         holm vm create web --image tiny\n  holm vm console web\n  holm vm list -o json"),
     subcommand_required = true,
     arg_required_else_help = true,

@@ -19,7 +19,7 @@ async fn the_first_start_makes_what_is_needed_and_the_second_nothing() {
     view.get::<Cluster>(&ground.admin, "0").expect("made");
     assert!(ground.password.0.len() >= 20, "the password is long");
     assert!(!format!("{:?}", ground.password).contains(&ground.password.0), "secrets do not show in logs");
-    let token = ground.desk.login("admin", ground.password.clone(), &intent()).await.expect("logs in");
+    let token = ground.desk.login("oneadmin", ground.password.clone(), &intent()).await.expect("logs in");
     let ground = ground.restarted().await;
     let caller = ground.desk.authenticate(&token.secret.0).expect("tokens survive restarts");
     assert!(caller.is_admin());
@@ -59,7 +59,7 @@ async fn tokens_end_by_time_by_revocation_and_with_the_account() {
 async fn guessing_passwords_is_slowed_down_and_logged() {
     let ground = Ground::new().await;
     let intent_ = intent();
-    let guess = |text: &str| ground.desk.login("admin", Secret(text.into()), &intent_);
+    let guess = |text: &str| ground.desk.login("oneadmin", Secret(text.into()), &intent_);
     for n in 0..10 {
         refused(guess(&format!("guess {n}")).await, ErrorKind::Unauthenticated);
     }

@@ -89,7 +89,7 @@ async fn filters_and_cursors_say_what_is_wrong_with_them() {
     assert_eq!(count(&[("state", "pending")]), 1);
     assert_eq!(count(&[("state", "running,failed")]) + count(&[("state", "off")]), 49);
     assert_eq!(count(&[("host", "1"), ("state", "off")]), count(&[("host", "1")]));
-    assert_eq!(count(&[("image", "kernel"), ("owner", "admin"), ("network", "default")]), 50);
+    assert_eq!(count(&[("image", "kernel"), ("owner", "oneadmin"), ("network", "default")]), 50);
     assert_eq!(
         count(&[("name", "vm-0*")]),
         view.list::<Vm>(&ground.admin, &query("name", 50))

@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// attempts are counted per user name and per address.
 #[utoipa::path(
     post, path = "/sessions", tag = "accounts", security(()),
-    request_body(content = v1::SessionCreate, example = json!({"user": "admin", "password": "correct horse battery"})),
+    request_body(content = v1::SessionCreate, example = json!({"user": "oneadmin", "password": "correct horse battery"})),
     responses((status = 201, description = "The token; it is shown this once.", body = v1::TokenCreated)),
 )]
 async fn session_create(State(api): State<Api>, request: Request) -> Answer {

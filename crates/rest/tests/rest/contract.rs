@@ -138,12 +138,12 @@ async fn every_operation_answers_as_documented() {
     }
 
     // Accounts.
-    let login = json!({"user": "admin", "password": c.cloud.password.clone()});
+    let login = json!({"user": "oneadmin", "password": c.cloud.password.clone()});
     let session = c.fine("POST", "/api/v1/sessions", "/api/v1/sessions", Some(login)).await;
     let second =
         c.cloud.http.delete(c.cloud.url("/api/v1/sessions/current")).bearer_auth(session["token"].as_str().unwrap());
     assert_eq!(c.send("DELETE", "/api/v1/sessions/current", second).await.0, 204);
-    let wrong = json!({"user": "admin", "password": "nope"});
+    let wrong = json!({"user": "oneadmin", "password": "nope"});
     c.refused(401, "POST", "/api/v1/sessions", "/api/v1/sessions", Some(wrong)).await;
     let token =
         c.fine("POST", "/api/v1/tokens", "/api/v1/tokens", Some(json!({"label": "test", "expires_in_s": 60}))).await;

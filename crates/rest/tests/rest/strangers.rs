@@ -49,7 +49,7 @@ async fn every_path_and_method_refuses_a_stranger() {
 async fn logging_in_takes_the_right_password_only() {
     let cloud = Cloud::start().await;
     let login = async |password: &str| {
-        let body = serde_json::json!({"user": "admin", "password": password});
+        let body = serde_json::json!({"user": "oneadmin", "password": password});
         cloud.http.post(cloud.url("/api/v1/sessions")).json(&body).send().await.unwrap()
     };
     assert_eq!(login("wrong").await.status(), 401);
