@@ -2,11 +2,12 @@
 
 use super::*;
 use holm_model::hosts::Host;
+use holm_model::images::Image;
 use holm_model::networks::MacAddr;
 use holm_model::operations::Operation;
 use holm_model::users::{JoinToken, Token};
 use holm_model::vms::{NicLease, VmPhase};
-use holm_model::{Booked, ClusterId, CpuShare, HostId, ImageId, NetworkId, TokenId, UserId};
+use holm_model::{Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, NetworkId, TokenId, UserId};
 use holm_store::{MemoryJournal, Noun};
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -30,6 +31,11 @@ enum Act {
         certificate: u8,
     },
     DropHost(u32),
+    Image {
+        id: u32,
+        datastore: u32,
+    },
+    DropImage(u32),
     Token {
         id: u32,
         user: u32,
@@ -64,6 +70,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0_u32..8).prop_map(Act::DropVm),
         2 => (0_u32..4, 0_u32..3, 0_u8..4).prop_map(|(id, cluster, certificate)| Act::Host { id, cluster, certificate }),
         1 => (0_u32..4).prop_map(Act::DropHost),
+        2 => (0_u32..6, 0_u32..3).prop_map(|(id, datastore)| Act::Image { id, datastore }),
+        1 => (0_u32..6).prop_map(Act::DropImage),
         2 => (0_u32..4, 0_u32..2, 0_u8..4).prop_map(|(id, user, digest)| Act::Token { id, user, digest }),
         1 => (0_u32..4).prop_map(Act::DropToken),
         1 => (0_u32..4, 0_u8..4).prop_map(|(id, digest)| Act::JoinToken { id, digest }),
@@ -113,11 +121,20 @@ fn carry_out(tx: &mut holm_store::Tx, act: &Act) {
             tx.delete::<Vm>(VmId(id));
         }
         Act::Host { id, cluster, certificate } => {
-            let certificate_sha256 = format!("c{certificate}");
+            // The last one is of a host that nobody has claimed.
+            let certificate_sha256 = if certificate == 3 { String::new() } else { format!("c{certificate}") };
             tx.put(Host { cluster: ClusterId(cluster), certificate_sha256, ..sample::host(id) });
         }
         Act::DropHost(id) => {
             tx.delete::<Host>(HostId(id));
+        }
+        Act::Image { id, datastore } => {
+            let mut image = sample::image(id);
+            image.spec.datastore = DatastoreId(datastore);
+            tx.put(image);
+        }
+        Act::DropImage(id) => {
+            tx.delete::<Image>(ImageId(id));
         }
         Act::Token { id, user, digest } => tx.put(Token { sha256: format!("t{digest}"), ..sample::token(id, user) }),
         Act::DropToken(id) => {
@@ -150,7 +167,10 @@ fn check(state: &State) {
         assert_eq!(state.booked(host), booked);
     }
     assert_eq!(state.vms_unplaced().collect::<Vec<_>>(), ids(&|v| v.phase.host().is_none()));
+    assert_eq!(state.host_by_certificate(""), None, "nobody is a host without a certificate");
     for raw in 0..4 {
+        let kept = state.list::<Image>().filter(|r| r.value.spec.datastore.0 == raw).map(|r| r.value.id);
+        assert_eq!(state.images_in(DatastoreId(raw)).collect::<Vec<_>>(), kept.collect::<Vec<_>>());
         assert_eq!(state.vms_of_image(ImageId(raw)).collect::<Vec<_>>(), ids(&|v| v.spec.images().any(|i| i.0 == raw)));
         let on = |v: &Vm| v.spec.nics.iter().any(|n| n.network.0 == raw) || v.leases.iter().any(|l| l.network.0 == raw);
         assert_eq!(state.vms_on_network(NetworkId(raw)).collect::<Vec<_>>(), ids(&on));
