@@ -34,6 +34,7 @@ mod hosts;
 mod housekeeping;
 mod image_bytes;
 mod images;
+mod key_login;
 mod list;
 mod listed;
 mod logins;
@@ -48,10 +49,16 @@ pub mod restricted;
 mod second_factor;
 mod security_groups;
 mod sessions;
+mod templates;
 mod throttle;
 mod users;
 mod vdcs;
 mod view;
+mod vm_actions;
+mod vm_devices;
+mod vm_groups;
+mod vm_schedule;
+mod vm_snapshots;
 mod vms;
 mod zones;
 
@@ -70,11 +77,13 @@ pub use holm_model::users::Secret;
 pub use holm_plan::explain::Explanation;
 pub use holm_plan::hostplan::is_news;
 pub use holm_plan::image::Standing as ImageStanding;
+pub use holm_plan::vm_actions::{Standing, word as vm_word};
 pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use host_sessions::HostSession;
 pub use hosts::{HostChange, HostDraft};
 pub use images::{EmptyDisk, ImageDraft, ImageFile, upload_name};
 pub use list::{ListQuery, Listed, Page};
+pub use key_login::SIGNATURE_NAMESPACE;
 pub use logins::{LOGIN_TOKEN, LoginTokenDraft, MOST_LOGIN_TOKENS, NEVER};
 pub use monitoring::SamplesKept;
 pub use networks::{Holder, LeaseSeen, NetworkChange, NetworkRecovery, NetworkUse, RangeChange, ReservationDraft};
@@ -85,6 +94,9 @@ pub use sessions::IssuedToken;
 pub use users::{AccountDraft, UserDraft};
 pub use vdcs::VdcResource;
 pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
+pub use templates::{Bag, BagDraft};
+pub use vm_actions::Recovery;
+pub use vm_groups::{RoleDraft, VmGroupDraft};
 pub use vms::{PowerAction, VmChange};
 
 use holm_blobs::ImageStore;
@@ -155,6 +167,7 @@ struct Inner {
     throttle: throttle::Throttle,
     rights: Arc<caller::RightsCache>,
     remembered: logins::Remembered,
+    challenges: key_login::Challenges,
     used_codes: second_factor::UsedCodes,
     sessions: Arc<host_sessions::Sessions>,
     samples: Arc<monitoring::Monitoring>,
@@ -176,6 +189,7 @@ impl Desk {
             throttle: throttle::Throttle::default(),
             rights: Arc::default(),
             remembered: logins::Remembered::new(key),
+            challenges: key_login::Challenges::new(key),
             used_codes: second_factor::UsedCodes::default(),
             sessions: Arc::default(),
             samples: Arc::new(monitoring::Monitoring::new(settings.samples_kept)),

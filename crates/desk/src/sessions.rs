@@ -167,7 +167,7 @@ impl Desk {
         self.issue(caller, intent, "token.create", label.to_owned(), lifetime).await
     }
 
-    async fn issue(
+    pub(crate) async fn issue(
         &self,
         caller: &Caller,
         intent: &Intent,

@@ -54,7 +54,8 @@ pub struct User {
     pub created_at: Timestamp,
     /// What proves who it is.
     pub proof: Proof,
-    /// SHA-256 of a service account's password, lower-case hex: the key that its clients encrypt with. Empty for others.
+    /// SHA-256 of a service account's password, lower-case hex: the key that its clients encrypt with; or the public key
+    /// of an account that proves itself with an SSH key. Empty for others.
     pub service_key: Secret,
     /// Key of the second factor (RFC 6238, SHA-1, six digits, 30 s), base32, asked for at logins on the web; empty: none.
     pub second_factor: Secret,

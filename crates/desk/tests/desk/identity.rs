@@ -401,3 +401,52 @@ async fn what_users_make_begins_as_their_umask_says() {
     let changed = ground.desk.user_attributes_change(&lena, &intent(), lena.user_id(), set).await;
     refused(changed, ErrorKind::Forbidden);
 }
+
+/// Runs `ssh-keygen`.
+fn ssh_keygen(arguments: &[&str]) {
+    let done = std::process::Command::new("ssh-keygen").args(arguments).output().expect("ssh-keygen is installed");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test]
+async fn a_signature_with_an_ssh_key_logs_in_once() {
+    let ground = Ground::new().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+    let desk = &ground.desk;
+    for (name, kind, bits) in
+        [("ed", "ed25519", "256"), ("ec", "ecdsa", "256"), ("big", "ecdsa", "384"), ("rsa", "rsa", "2048")]
+    {
+        let key = file(name);
+        ssh_keygen(&["-q", "-t", kind, "-b", bits, "-N", "", "-f", &key]);
+        let public = std::fs::read_to_string(format!("{key}.pub")).expect("written").trim().to_owned();
+        let draft =
+            AccountDraft { name: name.into(), proof: Proof::PublicKey, secret: Secret(public), groups: vec![] };
+        desk.account_create(&ground.admin, &intent(), draft).await.expect("made");
+        let sign = |text: &str, namespace: &str| {
+            let message = file("message");
+            std::fs::write(&message, text).expect("written");
+            let _ = std::fs::remove_file(format!("{message}.sig"));
+            ssh_keygen(&["-q", "-Y", "sign", "-f", &key, "-n", namespace, &message]);
+            std::fs::read_to_string(format!("{message}.sig")).expect("signed")
+        };
+        let login = |challenge: &str, signature: &str| {
+            let (desk, challenge, signature) = (desk.clone(), challenge.to_owned(), signature.to_owned());
+            async move { desk.key_login(name, &challenge, &signature, None, &intent()).await }
+        };
+        let challenge = desk.login_challenge(name);
+        let signature = sign(&challenge, holm_desk::SIGNATURE_NAMESPACE);
+        refused(login(&challenge, &sign(&challenge, "file")).await, ErrorKind::Unauthenticated);
+        refused(login(&challenge, &sign("another text", "holm-login")).await, ErrorKind::Unauthenticated);
+        refused(login("another text", &sign("another text", "holm-login")).await, ErrorKind::Unauthenticated);
+        let token = login(&challenge, &signature).await.expect(kind);
+        assert_eq!(desk.authenticate(&token.secret.0).expect("fresh").user().name.as_str(), name);
+        refused(login(&challenge, &signature).await, ErrorKind::Unauthenticated);
+        // The key is public: it is no password.
+        let login = desk.password_login(name, token.user.value.service_key.clone(), "::1").await;
+        refused(login, ErrorKind::Unauthenticated);
+        let others = desk.key_login("oneadmin", &challenge, &signature, None, &intent()).await;
+        refused(others, ErrorKind::Unauthenticated);
+        ground.pass(Duration::from_secs(120));
+    }
+}

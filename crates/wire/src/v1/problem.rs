@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// A stable word for programs: `invalid`, `not_found`, `method_not_allowed`, `conflict` (also: a name is taken),
-    /// `in_use`, `unauthenticated`, `forbidden`, `too_many`, `too_large`, `unsupported_media_type`,
+    /// `in_use`, `unauthenticated`, `forbidden`, `locked`, `quota_exceeded`, `too_many`, `too_large`, `unsupported_media_type`,
     /// `precondition_failed`, `gone`, `timeout`, `no_space`, `unavailable`, `internal`.
     #[serde(rename = "type")]
     pub kind: String,
