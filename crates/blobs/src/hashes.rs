@@ -76,3 +76,36 @@ impl Hashes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_gives_the_published_digests() {
+        for (function, name, hex) in [
+            (DigestFunction::Md5, "md5", "900150983cd24fb0d6963f7d28e17f72"),
+            (DigestFunction::Sha1, "sha1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (
+                DigestFunction::Sha256,
+                "sha256",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (
+                DigestFunction::Blake3,
+                "blake3",
+                "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",
+            ),
+        ] {
+            let expected = ExpectedDigest { function, hex: hex.into() };
+            let mut hashes = Hashes::new(Some(&expected));
+            assert!(hashes.fit(Some(&expected)));
+            for piece in [&b"a"[..], b"", b"bc"] {
+                hashes.update(piece);
+            }
+            assert_eq!(hashes.by(function), (name, Some(hex.to_owned())));
+            let other = ExpectedDigest { function: DigestFunction::Sha512, hex: String::new() };
+            assert!(!hashes.fit(Some(&other)), "{name}");
+        }
+    }
+}

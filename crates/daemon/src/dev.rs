@@ -1,28 +1,40 @@
 //! The role `dev`: a front-end and real agents over fake drivers in one process, for trying the API, for demonstrations
 //! and for measuring at scale. Nothing is kept, nothing is started, no root is needed.
+//!
+//! A host that somebody makes through the API, with the attribute `IM_MAD` set to `dummy`, is a fake one as well: an
+//! agent of this process claims it at once, and ends when it is deleted.
 
 use crate::clock::SystemClock;
 use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
-use holm_agent::{Agent, AgentHandle, AgentParts, Dial, DialError, Ends, MemoryLedger, Settings};
+use holm_agent::{Agent, AgentHandle, AgentParts, Dial, DialError, Ends, NoLedger, Settings};
 use holm_blobs::ImageStore;
 use holm_config::Config;
-use holm_desk::{Caller, Desk, DeskParts, Intent, JoinClaim, JoinTokenDraft, SystemEntropy};
+use holm_desk::{Desk, DeskParts, HostDraft, Intent, Missed, SystemEntropy};
 use holm_driver::fake::{FakeFetch, FakeHost, Interference};
+use holm_driver::{DiskCopy, Fault, FetchStream, Push};
 use holm_engine::Engine;
-use holm_model::hosts::HostFacts;
-use holm_model::{Clock, HostId, hosts::Accelerator};
+use holm_model::hosts::{Accelerator, Host, HostFacts};
+use holm_model::{AttributeValue, Attributes, Clock, HostId, ImageId, ObjectKind};
 use holm_rest::listen::{Encryption, Listener};
 use holm_store::{MemoryJournal, Mode, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Messages either side of an in-process link may be behind.
-const DEPTH: usize = 256;
+/// Messages either side of an in-process link may be behind. An agent that cannot send goes on receiving, so a few do.
+const DEPTH: usize = 16;
+/// The attribute by which fake hosts are known, and its value.
+const FAKE: (&str, &str) = ("IM_MAD", "dummy");
+/// The attribute that hosts made at the start carry besides: they are larger.
+const LARGE: (&str, &str) = ("SIZE", "large");
 
-/// Dials the front-end of the same process.
+/// Dials the front-end of the same process, and sends copies of disks there.
+#[derive(Clone)]
 struct Near {
     desk: Desk,
     links: holm_rest::Links,
@@ -45,106 +57,275 @@ impl Dial for Near {
     }
 }
 
+fn fault(error: &holm_desk::Error) -> Fault {
+    Fault::transient(format!("the front-end does not take the copy: {error}"))
+}
+
+#[async_trait]
+impl Push for Near {
+    async fn arrived(&self, image: ImageId, _: &DiskCopy) -> Result<Option<u64>, Fault> {
+        self.desk.host_image_offset(self.host, image).await.map_err(|e| fault(&e))
+    }
+
+    async fn push(&self, image: ImageId, _: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault> {
+        self.desk.host_image_append(self.host, image, offset, bytes).await.map_err(|e| fault(&e))?;
+        self.desk.host_image_complete(self.host, image).await.map_err(|e| fault(&e))
+    }
+}
+
+/// A cloud of fake hosts that runs until it is stopped or dropped.
+pub struct Dev {
+    desk: Desk,
+    address: SocketAddr,
+    user: String,
+    password: String,
+    stop: CancellationToken,
+    hosts: JoinHandle<()>,
+    fakes: watch::Receiver<BTreeSet<HostId>>,
+    door: JoinHandle<std::io::Result<()>>,
+    _engine: watch::Sender<bool>,
+    _dir: tempfile::TempDir,
+}
+
+impl Dev {
+    /// Starts a cloud with so many hosts, whose every effect takes `delay`.
+    ///
+    /// # Errors
+    /// When the API's address cannot be had.
+    pub async fn start(config: &Config, hosts: u32, delay: Duration) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let dir = tempfile::Builder::new().prefix("holm-dev").tempdir()?;
+        let store = Store::open(Box::new(MemoryJournal::forgetful()), Mode::Thread, uuid::Uuid::new_v4())?;
+        let desk = Desk::new(DeskParts {
+            store: store.clone(),
+            images: ImageStore::open(dir.path().join("images"))?,
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+            settings: holm_desk::Settings { image_dirs: config.front.image_dirs.clone(), ..Default::default() },
+        })?;
+        let first = desk.bootstrap().await?.context("a fresh store has no administrator")?;
+        let stop = CancellationToken::new();
+        let links = holm_rest::Links::new();
+        let api = holm_rest::Api::new(holm_rest::ApiParts {
+            desk: desk.clone(),
+            links: links.clone(),
+            link_url: config.front.effective_link_url(),
+            authority_fingerprint: String::new(),
+            stop: stop.clone(),
+        });
+        let listener = Listener::bind(config.front.listen, Encryption::Plain, holm_rest::API_CONNECTIONS).await?;
+        let address = listener.local_address()?;
+        let (engine_stop, engine_told) = watch::channel(false);
+        tokio::spawn(Engine::new(store, clock.clone()).run(engine_told));
+        tokio::spawn(crate::front::run_errands(desk.clone(), holm_errands::Settings::default(), stop.clone()));
+        tokio::spawn(holm_rest::follow(desk.clone(), links.clone()));
+        let door = tokio::spawn(holm_rest::serve_api(listener, api, stop.clone()));
+
+        let (known, shown) = watch::channel(BTreeSet::new());
+        let fakes = Fakes {
+            desk: desk.clone(),
+            links,
+            clock,
+            delay,
+            fetch: Arc::new(FakeFetch::new()),
+            running: BTreeMap::new(),
+            known,
+        };
+        let fakes = tokio::spawn(fakes.run(stop.clone()));
+        let admin = desk.local_admin()?;
+        let intent = Intent { peer: "127.0.0.1".into(), ..Intent::default() };
+        for number in 1..=hosts {
+            let text = |(name, value): (&str, &str)| (name.to_owned(), AttributeValue::Text(value.to_owned()));
+            let attributes = Attributes(vec![text(FAKE), text(LARGE)]);
+            let draft = HostDraft { name: format!("fake-{number}"), attributes, ..HostDraft::default() };
+            desk.host_create(&admin, &intent, draft).await?;
+        }
+        Ok(Self {
+            desk,
+            address,
+            user: first.user,
+            password: first.password.0,
+            stop,
+            hosts: fakes,
+            fakes: shown,
+            door,
+            _engine: engine_stop,
+            _dir: dir,
+        })
+    }
+
+    /// The cloud's desk.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Where the API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The fake hosts that have an agent now.
+    #[must_use]
+    pub fn fakes(&self) -> BTreeSet<HostId> {
+        self.fakes.borrow().clone()
+    }
+
+    /// Follows [`Self::fakes`].
+    #[must_use]
+    pub fn watch_fakes(&self) -> watch::Receiver<BTreeSet<HostId>> {
+        self.fakes.clone()
+    }
+
+    /// The administrator's name and password.
+    #[must_use]
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.user, &self.password)
+    }
+
+    /// Ends everything.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // A panic was already reported by its hook.
+        let _ = self.hosts.await;
+        // A connection that does not end in time is cut by the end of the process.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.door).await;
+    }
+}
+
 /// Runs until the process is told to end.
 ///
 /// # Errors
 /// When the API's address cannot be had.
 pub async fn run(config: &Config, hosts: u32, delay: Duration) -> Result<()> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let dir = tempfile::Builder::new().prefix("holm-dev").tempdir()?;
-    let store = Store::open(Box::new(MemoryJournal::new()), Mode::Thread, uuid::Uuid::new_v4())?;
-    let desk = Desk::new(DeskParts {
-        store: store.clone(),
-        images: ImageStore::open(dir.path().join("images"))?,
-        clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy),
-        settings: holm_desk::Settings::default(),
-    })?;
-    let first = desk.bootstrap().await?.context("a fresh store has no administrator")?;
-    let stop = CancellationToken::new();
-    let links = holm_rest::Links::new();
-    let api = holm_rest::Api::new(holm_rest::ApiParts {
-        desk: desk.clone(),
-        links: links.clone(),
-        link_url: config.front.effective_link_url(),
-        authority_fingerprint: String::new(),
-        stop: stop.clone(),
-    });
-    let listener = Listener::bind(config.front.listen, Encryption::Plain, holm_rest::API_CONNECTIONS).await?;
-    let address = listener.local_address()?;
-    let (_engine_stop, engine_told) = watch::channel(false);
-    tokio::spawn(Engine::new(store, clock.clone()).run(engine_told));
-    tokio::spawn(crate::front::run_errands(desk.clone(), holm_errands::Settings::default(), stop.clone()));
-    tokio::spawn(holm_rest::follow(desk.clone(), links.clone()));
-    let door = tokio::spawn(holm_rest::serve_api(listener, api, stop.clone()));
-
-    let intent = Intent { peer: "127.0.0.1".into(), ..Intent::default() };
-    let token = desk.login(&first.user, first.password.clone(), &intent).await?;
-    let caller = desk.authenticate(&token.secret.0)?;
-    let mut agents = Vec::new();
-    for number in 1..=hosts {
-        agents.push(start_host(&desk, &links, &caller, &clock, number, delay).await?);
-    }
-    println!("Holm with {hosts} fake hosts: http://{address}/api/v1");
-    println!("user {}, password {} (this cloud is gone when the process ends)", first.user, first.password.0);
+    let dev = Dev::start(config, hosts, delay).await?;
+    let (user, password) = dev.credentials();
+    println!("Holm with {hosts} fake hosts: http://{}/api/v1", dev.address());
+    println!("user {user}, password {password} (this cloud is gone when the process ends)");
     crate::front::told_to_end().await?;
-    stop.cancel();
-    for agent in agents {
-        agent.stop().await;
-    }
-    // A connection that does not end in time is cut by the end of the process.
-    let _ = tokio::time::timeout(Duration::from_secs(10), door).await;
+    dev.stop().await;
     Ok(())
 }
 
-async fn start_host(
-    desk: &Desk,
-    links: &holm_rest::Links,
-    caller: &Caller,
-    clock: &Arc<dyn Clock>,
-    number: u32,
+/// The agents of all fake hosts.
+struct Fakes {
+    desk: Desk,
+    links: holm_rest::Links,
+    clock: Arc<dyn Clock>,
     delay: Duration,
-) -> Result<AgentHandle> {
-    let name = format!("fake-{number}");
-    let intent = Intent { peer: "127.0.0.1".into(), ..Intent::default() };
-    let draft = JoinTokenDraft { name: Some(name.clone()), ..JoinTokenDraft::default() };
-    let token = desk.join_token_create(caller, &intent, draft).await?;
-    let claim =
-        JoinClaim { secret: token.secret, hostname: name.clone(), peer: String::new(), request_id: String::new() };
-    // Nobody dials from outside here, so a digest that no certificate has is certificate enough.
-    let joined = desk.host_join(claim, |host, _| Ok((format!("{:064x}", host.0), ()))).await?;
-    let fake = FakeHost::with_facts(
-        clock.clone(),
-        HostFacts {
-            hostname: name,
-            cores: 32,
-            memory_mib: 128 << 10,
-            disk_mib: 4 << 20,
-            disk_free_mib: 4 << 20,
-            arch: "x86_64".into(),
-            kernel: "fake".into(),
-            accelerators: vec![Accelerator::Kvm, Accelerator::Tcg],
-            accelerator_reason: "a fake host runs nothing".into(),
-            qemu_version: "fake".into(),
-            agent_version: env!("CARGO_PKG_VERSION").into(),
-            uefi: true,
-            boot_id: "fake".into(),
-            interfaces: vec!["eth0".into()],
-        },
-    );
-    if !delay.is_zero() {
-        fake.interfere(Some(Box::new(move |_| Interference { before: delay, ..Interference::default() })));
+    fetch: Arc<FakeFetch>,
+    running: BTreeMap<HostId, AgentHandle>,
+    /// Which these are, for whoever looks from outside.
+    known: watch::Sender<BTreeSet<HostId>>,
+}
+
+impl Fakes {
+    /// Has an agent for every fake host, until told to stop.
+    async fn run(mut self, stop: CancellationToken) {
+        let mut feed = self.desk.feed();
+        self.look_at_all().await;
+        loop {
+            let item = tokio::select! {
+                () = stop.cancelled() => break,
+                item = feed.next() => item,
+            };
+            match item {
+                Ok(item) => {
+                    for change in item.changes.iter().filter(|change| change.object.kind == ObjectKind::Host) {
+                        self.look_at(HostId(change.object.id)).await;
+                    }
+                }
+                Err(Missed::Lagged { .. }) => {
+                    feed = self.desk.feed();
+                    self.look_at_all().await;
+                }
+                Err(Missed::Closed) => break,
+            }
+        }
+        for (_, agent) in self.running {
+            agent.stop().await;
+        }
     }
-    let parts = AgentParts {
-        cloud: joined.cloud,
-        host: joined.host.value.id,
-        ledger: Box::new(MemoryLedger::new()),
-        drivers: fake.drivers(),
-        dial: Arc::new(Near { desk: desk.clone(), links: links.clone(), host: joined.host.value.id }),
-        fetch: Arc::new(FakeFetch::new()),
-        clock: clock.clone(),
-        random: Arc::new(rand::random),
-        settings: Settings::default(),
-    };
-    Agent::start(parts).await.map_err(|e| anyhow!("agent of fake host {number}: {e}"))
+
+    async fn look_at_all(&mut self) {
+        let mut hosts: Vec<HostId> = self.desk.view().world().hosts().map(|host| host.id).collect();
+        hosts.extend(self.running.keys());
+        for host in hosts {
+            self.look_at(host).await;
+        }
+    }
+
+    async fn look_at(&mut self, id: HostId) {
+        let Some(row) = self.desk.view().row::<Host>(id) else {
+            if let Some(agent) = self.running.remove(&id) {
+                agent.stop().await;
+                self.known.send_modify(|known| {
+                    known.remove(&id);
+                });
+            }
+            return;
+        };
+        let is = |(name, value): (&str, &str)| {
+            row.value.meta.attributes.text(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(value))
+        };
+        if row.value.is_claimed() || !is(FAKE) {
+            return;
+        }
+        if let Err(error) = self.start(&row.value, is(LARGE)).await {
+            tracing::warn!(host = %id, "the agent of a fake host was not started: {error:#}");
+        }
+    }
+
+    async fn start(&mut self, host: &Host, large: bool) -> Result<()> {
+        let id = host.id;
+        // Nobody dials from outside here, so a digest that no certificate has is certificate enough.
+        self.desk.host_claim(id, format!("{:064x}", id.0)).await?;
+        let (cores, memory_mib, disk_mib) = if large { (32, 128 << 10, 4 << 20) } else { (8, 16 << 10, 100 << 10) };
+        let fake = FakeHost::with_facts(
+            self.clock.clone(),
+            HostFacts {
+                hostname: host.meta.name.to_string(),
+                cores,
+                memory_mib,
+                disk_mib,
+                disk_free_mib: disk_mib,
+                arch: "x86_64".into(),
+                kernel: "fake".into(),
+                accelerators: vec![Accelerator::Kvm, Accelerator::Tcg],
+                accelerator_reason: "a fake host runs nothing".into(),
+                qemu_version: "fake".into(),
+                agent_version: env!("CARGO_PKG_VERSION").into(),
+                uefi: true,
+                boot_id: "fake".into(),
+                interfaces: vec!["eth0".into()],
+                ..HostFacts::default()
+            },
+        );
+        fake.measure();
+        let delay = self.delay;
+        if !delay.is_zero() {
+            fake.interfere(Some(Box::new(move |_| Interference { before: delay, ..Interference::default() })));
+        }
+        let near = Arc::new(Near { desk: self.desk.clone(), links: self.links.clone(), host: id });
+        let parts = AgentParts {
+            cloud: self.desk.view().cloud(),
+            host: id,
+            ledger: Box::new(NoLedger),
+            drivers: fake.drivers(),
+            dial: near.clone(),
+            fetch: self.fetch.clone(),
+            push: near,
+            clock: self.clock.clone(),
+            random: Arc::new(rand::random),
+            // No event of a fake host is lost, so looking again is only for show.
+            settings: Settings { starts_at_once: 64, sweep_every: Duration::from_secs(30), ..Settings::default() },
+        };
+        let agent = Agent::start(parts).await.map_err(|e| anyhow!("{e}"))?;
+        self.running.insert(id, agent);
+        self.known.send_modify(|known| {
+            known.insert(id);
+        });
+        Ok(())
+    }
 }

@@ -140,7 +140,8 @@ pub(crate) fn ensure_first(tx: &mut Tx, now: Timestamp) -> Result<(), Error> {
         let mut attributes = Attributes::default();
         complete(&mut attributes, kind);
         let meta = Meta::new(Name::new(name)?, (ADMIN_USER, ADMIN_GROUP), public(), attributes, now);
-        let clusters = vec![ClusterId(0)];
+        // Over rows of a release that knew no datastores, every host reaches what every host reached.
+        let clusters = tx.list::<Cluster>().map(|row| row.value.id).collect();
         tx.put(Datastore { id, meta, kind, enabled: true, clusters, limit_mib: None });
     }
     tx.raise_ids::<Datastore>(FIRST_FREE);

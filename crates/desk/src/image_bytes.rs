@@ -181,12 +181,13 @@ impl Desk {
 
     async fn image_ready(&self, id: ImageId, content: ImageContent) -> Result<(), Error> {
         let now = self.now();
-        self.0
+        let refused = self
+            .0
             .store
             .write(move |tx| {
-                let Some(mut image) = tx.get::<Image>(id).map(|row| row.value.clone()) else { return Ok(()) };
+                let Some(mut image) = tx.get::<Image>(id).map(|row| row.value.clone()) else { return Ok(None) };
                 if !matches!(image.phase, ImagePhase::Awaiting | ImagePhase::Fetching) {
-                    return Ok(());
+                    return Ok(None);
                 }
                 image.received = content.file_size;
                 image.content = Some(content);
@@ -194,9 +195,10 @@ impl Desk {
                 image.trouble = None;
                 // The row as it will be counts; only where its size was not known before can that be too much now.
                 tx.put(image.clone());
-                match crate::datastores::admit(tx, &image) {
-                    Ok(()) => image.phase = ImagePhase::Ready,
-                    Err(error) => {
+                let refused = crate::datastores::admit(tx, &image).err();
+                match &refused {
+                    None => image.phase = ImagePhase::Ready,
+                    Some(error) => {
                         image.phase = ImagePhase::Failed;
                         image.content = None;
                         image.trouble = Some(Trouble {
@@ -211,10 +213,11 @@ impl Desk {
                     tx.update::<Vm>(vm, |vm| vm.spec.exports.retain(|export| export.image != id));
                 }
                 tx.put(image);
-                Ok::<_, Error>(())
+                Ok::<_, Error>(refused)
             })
             .await
-            .map_err(Error::from)
+            .map_err(Error::from)?;
+        refused.map_or(Ok(()), Err)
     }
 
     /// Records that an image will never be usable, and why.

@@ -147,7 +147,11 @@ impl Front {
             images: ImageStore::open(dir.path()).expect("a directory"),
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
-            settings: holm_desk::Settings { largest_image: 8 << 20, ..holm_desk::Settings::default() },
+            settings: holm_desk::Settings {
+                largest_image: 8 << 20,
+                image_dirs: vec![dir.path().join("shelf")],
+                ..holm_desk::Settings::default()
+            },
         })
         .expect("a desk");
         desk.bootstrap().await.expect("bootstraps");
@@ -180,6 +184,14 @@ impl Front {
 
     async fn import(&self, url: &str, digest: Option<String>) -> ImageId {
         let draft = ImageDraft { name: "image".into(), url: Some(url.into()), digest, ..ImageDraft::default() };
+        let made = self.desk.image_create(&self.admin, &Intent::default(), draft).await;
+        made.expect("made").row.value.id
+    }
+
+    /// Imports a file of the shelf, from which files may be imported.
+    async fn import_file(&self, name: &str, digest: Option<String>) -> ImageId {
+        let path = self.dir.path().join("shelf").join(name).display().to_string();
+        let draft = ImageDraft { name: name.into(), path: Some(path), digest, ..ImageDraft::default() };
         let made = self.desk.image_create(&self.admin, &Intent::default(), draft).await;
         made.expect("made").row.value.id
     }
@@ -386,5 +398,45 @@ async fn a_fetch_ends_when_its_image_is_deleted() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(front.desk.view().row::<Image>(id).is_none());
+    front.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_the_shelf_are_copied_and_nothing_else_is() {
+    let front = Front::new(settings(false)).await;
+    let shelf = front.dir.path().join("shelf");
+    std::fs::create_dir(&shelf).expect("made");
+    let content = disk();
+    std::fs::write(shelf.join("disk"), &content).expect("written");
+    std::fs::write(shelf.join("large"), vec![0; (8 << 20) + 512]).expect("written");
+    std::fs::write(front.dir.path().join("secret"), vec![7; 4096]).expect("written");
+    std::os::unix::fs::symlink(front.dir.path().join("secret"), shelf.join("link")).expect("linked");
+    let id = front.import_file("disk", Some(format!("blake3:{}", blake3::hash(&content)))).await;
+    let image = front.settled(id).await;
+    let digest = image.content.expect("is ready").digest;
+    assert_eq!(std::fs::read(front.dir.path().join(digest)).expect("kept"), content);
+    assert!(shelf.join("disk").exists(), "the file itself stays");
+    for (name, says) in [
+        ("nothing", "cannot be read"),
+        ("large", "more than 8388608"),
+        ("link", "is not in a directory"),
+        (".", "is no plain file"),
+    ] {
+        let id = match name {
+            "." => {
+                std::fs::create_dir(shelf.join("dir")).expect("made");
+                front.import_file("dir", None).await
+            }
+            name => front.import_file(name, None).await,
+        };
+        let image = front.settled(id).await;
+        let why = image.trouble.expect("says why").why;
+        assert!(image.phase == ImagePhase::Failed && why.contains(says), "{name}: {why}");
+    }
+    // A file that is damaged fails like one that was fetched so.
+    std::fs::write(shelf.join("damaged"), &content).expect("written");
+    let id = front.import_file("damaged", Some(format!("md5:{}", "0".repeat(32)))).await;
+    let image = front.settled(id).await;
+    assert!(image.phase == ImagePhase::Failed && image.trouble.expect("says why").why.contains("md5"));
     front.finish().await;
 }

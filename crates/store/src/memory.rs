@@ -1,9 +1,10 @@
 //! A journal in memory that survives the stores using it: for simulations and tests, with faults on demand.
 
+use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
 use crate::error::JournalError;
 use crate::journal::{Batch, ColdReader, Journal, Loaded, StoredRow};
-use holm_model::{ObjectKind, ObjectRef};
+use holm_model::{ObjectKind, ObjectRef, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -27,6 +28,9 @@ struct Disk {
     sequences: BTreeMap<ObjectKind, u32>,
     audit: VecDeque<(u64, AuditLine)>,
     audit_lines: u64,
+    stays: Vec<StayRecord>,
+    /// Rows are not kept.
+    forgets: bool,
     /// Who loaded last; everybody before is deposed.
     epoch: u64,
     crashed: bool,
@@ -48,6 +52,15 @@ impl MemoryJournal {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A journal that keeps no rows, for a cloud that ends with its process: rows would be there twice. A store that is
+    /// opened over it again finds none.
+    #[must_use]
+    pub fn forgetful() -> Self {
+        let journal = Self::default();
+        journal.disk().forgets = true;
+        journal
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -103,7 +116,7 @@ impl Disk {
     fn write(&mut self, batches: &[Batch]) {
         for batch in batches {
             self.revision = batch.revision;
-            for change in &batch.rows {
+            for change in batch.rows.iter().filter(|_| !self.forgets) {
                 let object = change.object;
                 match &change.document {
                     Some(document) => {
@@ -116,6 +129,7 @@ impl Disk {
                 }
             }
             self.sequences.extend(batch.sequences.iter().copied());
+            self.stays.extend(batch.stays.iter().cloned());
             for line in &batch.audit {
                 self.audit_lines += 1;
                 self.audit.push_back((self.audit_lines, line.clone()));
@@ -197,5 +211,11 @@ impl ColdReader for MemoryJournal {
         let disk = self.usable()?;
         let below = before.unwrap_or(u64::MAX);
         Ok(disk.audit.iter().rev().filter(|(number, _)| *number < below).take(limit).cloned().collect())
+    }
+
+    fn scan_stays(&mut self, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<StayRecord>, JournalError> {
+        let disk = self.usable()?;
+        let within = |record: &&StayRecord| record.until() > from && record.stay.from < to;
+        Ok(disk.stays.iter().filter(within).take(limit).cloned().collect())
     }
 }

@@ -47,7 +47,7 @@ async fn an_upload_goes_on_after_a_restart_and_becomes_ready() {
     // A host gets it only when a VM there needs it.
     let host = ground.host("edge").await.host;
     refused(ground.desk.image_file_for_host(host, &content.digest), ErrorKind::NotFound);
-    let disks = vec![DiskDraft { image: Some("disk".into()), size_mib: None }];
+    let disks = vec![DiskDraft { image: Some("disk".into()), size_mib: None, ..DiskDraft::default() }];
     let draft = VmDraft { name: "web".into(), disks, ..VmDraft::default() };
     let vm = ground.desk.vm_create(&ground.admin, &intent(), draft, Attributes::default()).await.expect("made");
     assert_eq!(vm.row.value.spec.disks[0].size_mib, 2);
@@ -71,7 +71,7 @@ async fn what_is_no_image_fails_for_good_and_says_why() {
     assert_eq!(image.phase, ImagePhase::Failed);
     assert!(image.trouble.expect("says why").why.contains("<!DOCTYPE"));
     refused(ground.desk.image_append(&ground.admin, "page", 0, &page[..]).await, ErrorKind::Conflict);
-    let disks = vec![DiskDraft { image: Some("page".into()), size_mib: Some(10) }];
+    let disks = vec![DiskDraft { image: Some("page".into()), size_mib: Some(10), ..DiskDraft::default() }];
     let draft = VmDraft { name: "web".into(), disks, ..VmDraft::default() };
     let made = ground.desk.vm_create(&ground.admin, &intent(), draft, Attributes::default()).await;
     refused(made, ErrorKind::Conflict);

@@ -1,9 +1,17 @@
 //! The desk through its public functions, over a real store on a journal in memory.
 
 mod accounts;
+mod clusters;
+mod datastores;
 mod hosts;
+mod identity;
+mod image_kinds;
 mod images;
+mod isolation;
 mod lists;
+mod monitoring;
+mod quotas;
+mod tenancy;
 mod vms;
 
 use holm_blobs::ImageStore;
@@ -49,39 +57,46 @@ pub(crate) struct Ground {
     pub(crate) password: Secret,
     journal: MemoryJournal,
     dir: tempfile::TempDir,
+    settings: Settings,
 }
 
-fn desk_over(store: &Store, dir: &std::path::Path, clock: &Arc<TestClock>) -> Desk {
+fn desk_over(store: &Store, dir: &std::path::Path, clock: &Arc<TestClock>, settings: Settings) -> Desk {
     Desk::new(DeskParts {
         store: store.clone(),
         images: ImageStore::open(dir).expect("a directory"),
         clock: clock.clone(),
         entropy: Arc::new(Counting(AtomicU64::new(store.read().revision() * 1000 + 1))),
-        settings: Settings { largest_image: 64 << 20, ..Settings::default() },
+        settings,
     })
     .expect("a desk")
 }
 
 impl Ground {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings { largest_image: 64 << 20, ..Settings::default() };
+        change(&mut settings);
         let journal = MemoryJournal::new();
         let store = Store::open(Box::new(journal.clone()), Mode::Inline, Uuid::from_u128(7)).expect("opens");
         let dir = tempfile::tempdir().expect("temporary directory");
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000)));
-        let desk = desk_over(&store, dir.path(), &clock);
+        let desk = desk_over(&store, dir.path(), &clock, settings.clone());
         let made = desk.bootstrap().await.expect("bootstraps").expect("a fresh store");
         let admin = desk.local_admin().expect("made just now");
-        Self { desk, store, clock, admin, password: made.password, journal, dir }
+        Self { desk, store, clock, admin, password: made.password, journal, dir, settings }
     }
 
     /// The same cloud after the front-end was killed and started again.
     pub(crate) async fn restarted(self) -> Self {
-        let Self { clock, password, journal, dir, .. } = self;
+        let Self { clock, password, journal, dir, settings, .. } = self;
         let store = Store::open(Box::new(journal.clone()), Mode::Inline, Uuid::from_u128(8)).expect("opens");
-        let desk = desk_over(&store, dir.path(), &clock);
+        let desk = desk_over(&store, dir.path(), &clock, settings.clone());
         assert_eq!(desk.bootstrap().await.expect("bootstraps"), None, "the second start makes nothing");
         let admin = desk.local_admin().expect("made before");
-        Self { desk, store, clock, admin, password, journal, dir }
+        Self { desk, store, clock, admin, password, journal, dir, settings }
     }
 
     pub(crate) fn pass(&self, time: Duration) {

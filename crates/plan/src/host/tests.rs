@@ -48,3 +48,28 @@ fn a_host_without_facts_is_not_ready() {
     host.status.facts = None;
     assert!(matches!(next(&host, NOW, LEASE), Verdict::Wait { .. }));
 }
+
+#[test]
+fn silence_of_an_offline_host_is_no_trouble_and_it_comes_back_when_it_is_enabled() {
+    let mut host = sample_host(1);
+    host.spec.schedulable = Schedulable::Offline;
+    host.status.connected = false;
+    let late = NOW.plus(LEASE * 1000);
+    assert!(matches!(next(&host, late, LEASE), Verdict::Settled { .. }));
+    host.phase = HostPhase::Lost;
+    assert!(matches!(next(&host, late, LEASE), Verdict::Wait { until: None, .. }));
+    host.status.connected = true;
+    assert_eq!(next(&host, late, LEASE), Verdict::Do(Step::Ready));
+    (host.phase, host.status.connected) = (HostPhase::Ready, false);
+    host.spec.schedulable = Schedulable::Enabled;
+    assert_eq!(next(&host, late, LEASE), Verdict::Do(Step::Lost));
+}
+
+#[test]
+fn a_host_that_nobody_has_joined_as_waits_for_ever() {
+    let mut host = sample_host(1);
+    (host.phase, host.status.connected) = (HostPhase::Joining, false);
+    host.certificate_sha256.clear();
+    let Verdict::Wait { why, until: None } = next(&host, NOW.plus(LEASE * 1000), LEASE) else { panic!("it waits") };
+    assert!(why.contains("No machine has joined"), "{why}");
+}

@@ -13,7 +13,7 @@ fn refusals(sample: &Sample, vm: &Vm) -> Vec<Refusal> {
 #[test]
 fn every_obstacle_is_said_in_plain_words() {
     type Change = fn(&mut Sample, &mut Vm);
-    let cases: [(Change, &str, bool); 13] = [
+    let cases: [(Change, &str, bool); 14] = [
         (
             |s, v| {
                 s.host_mut(1).spec.reserved_memory_mib = 6800;
@@ -39,6 +39,7 @@ fn every_obstacle_is_said_in_plain_words() {
         (|s, _| s.host_mut(1).phase = HostPhase::Joining, "has not reported yet", true),
         (|s, _| s.host_mut(1).spec.schedulable = Schedulable::Draining, "is draining", false),
         (|s, _| s.host_mut(1).spec.schedulable = Schedulable::Disabled, "is disabled", false),
+        (|s, _| s.host_mut(1).spec.schedulable = Schedulable::Offline, "is offline", false),
         (|_, v| v.spec.placement.host = Some(HostId(9)), "to run on host 9 only", false),
         (|_, v| v.spec.placement.cluster = Some(ClusterId(9)), "to run in cluster 9 only", false),
         (|s, _| facts(s).arch.clear(), "what its processor is", false),
