@@ -1,17 +1,18 @@
 //! Virtual machines: what users want of them.
 
-use crate::change::{Left, check_name_free};
+use crate::change::{Asked, Left, check_name_free};
 use crate::resolve::Names;
-use crate::view::{find, find_for};
+use crate::view::{find, find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::hosts::Host;
-use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
-use holm_model::vms::{Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec};
-use holm_model::{Attributes, CpuShare, HostId, Permissions, VmId, World};
+use holm_model::images::Image;
+use holm_model::users::{Group, User};
+use holm_model::vms::{LastAction, Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmVerb};
+use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, UserId, VmId, World};
 use holm_plan::explain::Explanation;
-use holm_store::{Noun, Row, State};
+use holm_store::{Noun, Row, State, Tx};
 use std::sync::Arc;
 
 /// What a user asks a VM to do.
@@ -80,58 +81,52 @@ fn refuse_when_leaving(vm: &Vm) -> Result<(), Error> {
 /// Refuses wanted addresses that are not in the network or lent to somebody, so that the user hears it at once.
 fn check_addresses(state: &State, spec: &VmSpec) -> Result<(), Error> {
     for (at, nic) in spec.nics.iter().enumerate() {
-        let Some(network) = state.get::<Network>(nic.network).map(|row| &row.value) else { continue };
-        let refuse = |field: &str, given: String, wrong: String| {
+        if let Err((field, why)) = holm_plan::leases::check_wishes(nic, state) {
             let field = format!("nics[{at}].{field}");
-            Err(Error::new(ErrorKind::Invalid, format!("{field}: {given} {wrong}"))
+            return Err(Error::new(ErrorKind::Invalid, format!("{field}: {}", why.trim_end_matches('.')))
                 .hint("Choose another address, or leave it out to get a free one.")
-                .field(field))
-        };
-        let called = format!("network {} ({})", network.id, network.meta.name);
-        if let Some(ip) = nic.ip4 {
-            match &network.spec.ip4 {
-                None => return refuse("ip4", ip.to_string(), format!("cannot be had: {called} has no IPv4")),
-                Some(pool) if !pool.subnet.contains(&ip) => {
-                    return refuse("ip4", ip.to_string(), format!("is not in {} of {called}", pool.subnet));
-                }
-                Some(pool) if pool.gateway == Some(ip) => {
-                    return refuse("ip4", ip.to_string(), format!("is the router of {called}"));
-                }
-                Some(_) => {}
-            }
-            if let Some(holder) = state.holder4(nic.network, ip) {
-                return refuse("ip4", ip.to_string(), format!("is lent to vm {holder}"));
-            }
+                .field(field));
         }
-        if let Some(ip) = nic.ip6 {
-            match &network.spec.ip6 {
-                None => return refuse("ip6", ip.to_string(), format!("cannot be had: {called} has no IPv6")),
-                Some(pool) if !pool.subnet.contains(&ip) => {
-                    return refuse("ip6", ip.to_string(), format!("is not in {} of {called}", pool.subnet));
-                }
-                Some(pool) if pool.gateway == Some(ip) => {
-                    return refuse("ip6", ip.to_string(), format!("is the router of {called}"));
-                }
-                Some(_) => {}
-            }
-            if let Some(holder) = state.holder6(nic.network, ip) {
-                return refuse("ip6", ip.to_string(), format!("is lent to vm {holder}"));
-            }
-        }
-        if let Some(mac) = nic.mac
-            && let Some(holder) = state.holder_mac(nic.network, mac)
-        {
-            return refuse("mac", mac.to_string(), format!("is lent to vm {holder}"));
+    }
+    Ok(())
+}
+
+/// Whom a new VM is to belong to.
+fn owner(tx: &Tx, asked: &Asked, wanted: Option<(UserId, GroupId)>) -> Result<(UserId, GroupId), Error> {
+    let own = (asked.caller.user_id(), asked.caller.primary_group());
+    let Some((user, group)) = wanted.filter(|wanted| *wanted != own) else { return Ok(own) };
+    if user != own.0 {
+        find_id::<User>(tx, &asked.caller, user, Access::Manage).map_err(|e| e.field("owner"))?;
+    }
+    if group != own.1 {
+        find_id::<Group>(tx, &asked.caller, group, Access::Use).map_err(|e| e.field("group"))?;
+    }
+    Ok((user, group))
+}
+
+/// Refuses that two disks of one VM are the same persistent image.
+fn refuse_image_twice(state: &State, spec: &VmSpec) -> Result<(), Error> {
+    for (at, disk) in spec.disks.iter().enumerate() {
+        let Some(image) = disk.image.and_then(|image| state.get::<Image>(image)).map(|row| &row.value) else { continue };
+        if image.spec.is_exclusive() && spec.disks[..at].iter().any(|other| other.image == Some(image.id)) {
+            let field = format!("disks[{at}].image");
+            return Err(Error::new(
+                ErrorKind::InUse,
+                format!("{field}: the persistent image {} ({}) is a disk of the VM already", image.id, image.meta.name),
+            )
+            .hint("Use a copy of the image.")
+            .field(field));
         }
     }
     Ok(())
 }
 
 /// Refuses a growth that the host the VM is on has no room for.
-fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> Result<(), Error> {
+pub(crate) fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> Result<(), Error> {
     let Some(row) = state.get::<Host>(host) else { return Ok(()) };
     let host = &row.value;
     let booked = state.booked(host.id);
+    let capacity = host.capacity(state.cluster(host.cluster));
     let old = &vm.spec;
     let cases = [
         (
@@ -139,11 +134,11 @@ fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> Result<(), 
             u64::from(old.cpu.0),
             u64::from(new.cpu.0),
             u64::from(booked.cpu.0),
-            u64::from(host.cpu_capacity().0),
+            u64::from(capacity.cpu.0),
             "hundredths of a core",
         ),
-        ("memory_mib", old.memory_mib, new.memory_mib, booked.memory_mib, host.memory_capacity_mib(), "MiB of memory"),
-        ("disks", old.disk_mib(), new.disk_mib(), booked.disk_mib, host.disk_capacity_mib(), "MiB of disk"),
+        ("memory_mib", old.memory_mib, new.memory_mib, booked.memory_mib, capacity.memory_mib, "MiB of memory"),
+        ("disks", old.disk_mib(), new.disk_mib(), booked.disk_mib, capacity.disk_mib, "MiB of disk"),
     ];
     for (field, old, new, booked, capacity, unit) in cases {
         let others = booked.saturating_sub(old);
@@ -232,9 +227,46 @@ impl Desk {
     ) -> Result<Accepted<Vm>, Error> {
         self.accept(caller, intent, "vm.create", move |tx, asked| {
             attributes.check()?;
-            let (name, spec) = draft.check(&Names { state: tx, caller: &asked.caller })?;
-            check_name_free::<Vm>(tx, &name, asked.caller.user_id(), None)?;
+            let mut draft = draft;
+            let bare = draft.bare;
+            let owner = owner(tx, asked, draft.owner)?;
+            let template = draft.template;
+            let prefix = draft.name_prefix.take();
+            let schedule = crate::vm_schedule::numbered(std::mem::take(&mut draft.schedule))?;
+            let caller = &asked.caller;
+            for (rule, text) in
+                [("requirements", &draft.requirements), ("datastore_requirements", &draft.datastore_requirements)]
+            {
+                crate::resolve::requirement(rule, text.as_deref())?;
+            }
+            for (rule, text) in [("rank", &draft.rank), ("datastore_rank", &draft.datastore_rank)] {
+                crate::resolve::rank(rule, text.as_deref())?;
+            }
+            for disk in &draft.disks {
+                crate::vm_devices::check_restricted("DISK", &disk.attributes, caller)?;
+            }
+            for nic in draft.nics.iter().flatten() {
+                let section = if nic.alias_of.is_some() { "NIC_ALIAS" } else { "NIC" };
+                crate::vm_devices::check_restricted(section, &nic.attributes, caller)?;
+            }
+            let (name, mut spec) = draft.check(&Names { state: tx, caller, by: None })?;
+            refuse_image_twice(tx, &spec)?;
             check_addresses(tx, &spec)?;
+            let id = tx.next_id::<Vm>();
+            let name = match name {
+                Some(name) if bare => name,
+                Some(name) => {
+                    check_name_free::<Vm>(tx, &name, owner.0, None)?;
+                    name
+                }
+                None => Name::new(format!("{}-{id}", prefix.as_deref().unwrap_or("one")))?,
+            };
+            if !spec.placement.requirements.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+                spec.placement.requirements = None;
+            }
+            if !spec.placement.rank.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+                spec.placement.rank = None;
+            }
             if let (Some(host), Some(cluster)) = (spec.placement.host, spec.placement.cluster)
                 && let Some(row) = tx.get::<Host>(host)
                 && row.value.cluster != cluster
@@ -246,8 +278,13 @@ impl Desk {
                 .hint("Leave out one of the two.")
                 .field("host"));
             }
-            let id = tx.next_id::<Vm>();
-            let value = Vm::new(id, asked.meta(name, Permissions::default(), attributes), spec, asked.now);
+            let meta = Meta::new(name, owner, caller.default_permissions(), attributes, asked.now);
+            let mut value = Vm::new(id, meta, spec, asked.now);
+            value.template = template;
+            value.next_scheduled = u32::try_from(schedule.len()).unwrap_or(u32::MAX);
+            value.schedule = schedule;
+            value.action =
+                Some(LastAction { verb: VmVerb::Create, generation: 1, by: Some(caller.user_id()), at: asked.now });
             tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Create, Vm::object(id), 1);
             Ok(Left { value, operation })
@@ -275,6 +312,12 @@ impl Desk {
             if let Some((power, boot_seq)) = act(&value, action)? {
                 value.spec.power = power;
                 value.spec.boot_seq = boot_seq;
+                // Whoever has it run takes back that it gives up its host or goes to another one.
+                if power.wants_process() {
+                    value.spec.placement.away = false;
+                    value.spec.placement.then = None;
+                    value.spec.terminate = false;
+                }
                 holm_plan::vm::changed(&mut value);
                 tx.put(value.clone());
             }
@@ -333,11 +376,14 @@ impl Desk {
                 disk.size_mib = disk.size_mib.max(1);
             }
             sized.check()?;
-            if let Some(host) = row.value.phase.host() {
+            if let Some((host, _)) = row.value.books() {
                 check_room(tx, &row.value, host, &value.spec)?;
             }
             if value.spec != row.value.spec {
                 holm_plan::vm::changed(&mut value);
+                // What was booked until now is billed as it was.
+                holm_plan::vm::split_stay(&mut value, VmVerb::Resize, Some(asked.caller.user_id()), asked.now);
+                tx.account(&row.value, &value);
                 tx.put(value.clone());
             }
             let operation = asked.operation(tx, OperationVerb::Resize, Vm::object(value.id), value.generation);

@@ -4,12 +4,45 @@ use crate::settings::Settings;
 use holm_model::{ObjectKind, ObjectRef, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 
+/// Times at which objects are to be looked at, one for each: what is due costs a look at the first, however many wait.
+#[derive(Debug, Default)]
+struct Timers {
+    by_time: BTreeSet<(Timestamp, ObjectRef)>,
+    of: HashMap<ObjectRef, Timestamp>,
+}
+
+impl Timers {
+    /// Instead of any time set before.
+    fn set(&mut self, object: ObjectRef, time: Option<Timestamp>) {
+        if let Some(old) = self.of.remove(&object) {
+            self.by_time.remove(&(old, object));
+        }
+        if let Some(time) = time {
+            self.by_time.insert((time, object));
+            self.of.insert(object, time);
+        }
+    }
+
+    fn take_due(&mut self, now: Timestamp) -> Option<ObjectRef> {
+        let (time, object) = *self.by_time.first().filter(|(time, _)| *time <= now)?;
+        self.by_time.remove(&(time, object));
+        self.of.remove(&object);
+        Some(object)
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(time, _)| *time)
+    }
+}
+
 /// Objects to look at now, later, and not before some time.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
     dirty: BTreeSet<ObjectRef>,
-    timers: BTreeSet<(Timestamp, ObjectRef)>,
-    timer_of: HashMap<ObjectRef, Timestamp>,
+    /// When what is waited for is over.
+    timers: Timers,
+    /// When something of an object's schedule is due.
+    alarms: Timers,
     pauses: HashMap<ObjectRef, Pause>,
     looks: HashMap<ObjectRef, u32>,
 }
@@ -33,34 +66,34 @@ impl Agenda {
 
     /// Looks at the object at a time, instead of any time set before.
     pub(crate) fn at(&mut self, object: ObjectRef, time: Option<Timestamp>) {
-        if let Some(old) = self.timer_of.remove(&object) {
-            self.timers.remove(&(old, object));
-        }
-        if let Some(time) = time {
-            self.timers.insert((time, object));
-            self.timer_of.insert(object, time);
-        }
+        self.timers.set(object, time);
     }
 
-    /// Whether the object waits for a time.
+    /// Looks at the object when something of its schedule is due, instead of any such time set before.
+    pub(crate) fn alarm(&mut self, object: ObjectRef, time: Option<Timestamp>) {
+        self.alarms.set(object, time);
+    }
+
+    /// Whether the object waits for a time, its schedule aside.
     pub(crate) fn has_timer(&self, object: ObjectRef) -> bool {
-        self.timer_of.contains_key(&object)
+        self.timers.of.contains_key(&object)
     }
 
     /// The object is gone.
     pub(crate) fn forget(&mut self, object: ObjectRef) {
         self.dirty.remove(&object);
         self.at(object, None);
+        self.alarm(object, None);
         self.pauses.remove(&object);
         self.looks.remove(&object);
     }
 
     /// Moves what is due to the objects to look at now.
     pub(crate) fn wake(&mut self, now: Timestamp) {
-        while let Some(&(time, object)) = self.timers.first().filter(|(time, _)| *time <= now) {
-            self.timers.remove(&(time, object));
-            self.timer_of.remove(&object);
-            self.dirty.insert(object);
+        for timers in [&mut self.timers, &mut self.alarms] {
+            while let Some(object) = timers.take_due(now) {
+                self.dirty.insert(object);
+            }
         }
     }
 
@@ -120,9 +153,8 @@ impl Agenda {
 
     /// When the next timer or pause ends.
     pub(crate) fn next_wake(&self) -> Option<Timestamp> {
-        let timer = self.timers.first().map(|(time, _)| *time);
         let paused = self.dirty.iter().filter_map(|object| self.pauses.get(object)).map(|pause| pause.until).min();
-        [timer, paused].into_iter().flatten().min()
+        [self.timers.next(), self.alarms.next(), paused].into_iter().flatten().min()
     }
 }
 
@@ -157,6 +189,22 @@ mod tests {
         assert_eq!(agenda.next_wake(), Some(Timestamp(20)));
         agenda.wake(Timestamp(20));
         assert_eq!(agenda.take(ObjectKind::Vm, 10, Timestamp(20), &settings), [vm(1)]);
+        assert_eq!(agenda.next_wake(), None);
+    }
+
+    #[test]
+    fn an_alarm_stands_beside_a_timer() {
+        let (mut agenda, settings) = (Agenda::default(), Settings::default());
+        agenda.alarm(vm(1), Some(Timestamp(20)));
+        assert!(!agenda.has_timer(vm(1)), "a schedule is nothing that is waited for");
+        agenda.at(vm(1), Some(Timestamp(30)));
+        agenda.alarm(vm(1), Some(Timestamp(10)));
+        assert_eq!(agenda.next_wake(), Some(Timestamp(10)));
+        agenda.wake(Timestamp(10));
+        assert_eq!(agenda.take(ObjectKind::Vm, 10, Timestamp(10), &settings), [vm(1)]);
+        assert_eq!(agenda.next_wake(), Some(Timestamp(30)));
+        agenda.alarm(vm(1), Some(Timestamp(25)));
+        agenda.forget(vm(1));
         assert_eq!(agenda.next_wake(), None);
     }
 

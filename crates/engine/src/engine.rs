@@ -3,13 +3,14 @@
 use crate::agenda::Agenda;
 use crate::figures::Figures;
 use crate::offers::Offers;
+use crate::schedule::Admission;
 use crate::settings::Settings;
 use holm_model::hosts::Host;
 use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::vms::Vm;
 use holm_model::{
-    Change, ChangeVerb, Clock, ClusterId, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmId, World,
+    Change, ChangeVerb, Clock, ClusterId, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmGroupId, VmId, World,
 };
 use holm_store::{Feed, Missed, Noun, Snapshot, Store, StoreError, WriteError};
 use std::collections::{BTreeSet, HashMap};
@@ -37,6 +38,7 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) agenda: Agenda,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) admission: Option<Admission>,
     feed: Feed,
     offers: Offers,
     images_seen: HashMap<ImageId, ImagePhase>,
@@ -67,6 +69,7 @@ impl Engine {
             clock,
             agenda: Agenda::default(),
             figures: Arc::default(),
+            admission: None,
             feed,
             offers: Offers::default(),
             images_seen: HashMap::new(),
@@ -231,11 +234,13 @@ impl Engine {
                 }
             }
             ObjectKind::Cluster => self.offers.cluster(ClusterId(object.id)),
-            ObjectKind::Datastore
-            | ObjectKind::SecurityGroup
+            ObjectKind::VmGroup => {
+                self.look_at_waiting(state, state.vms_in_vm_group(VmGroupId(object.id)).collect());
+            }
+            ObjectKind::Datastore => self.offers.datastore(),
+            ObjectKind::SecurityGroup
             | ObjectKind::Template
             | ObjectKind::NetworkTemplate
-            | ObjectKind::VmGroup
             | ObjectKind::Document
             | ObjectKind::Vdc
             | ObjectKind::Acl
@@ -293,7 +298,7 @@ impl Engine {
     async fn sweep(&mut self, now: Timestamp) {
         let state = self.store.read();
         self.look_at_small_tables(&state);
-        for vm in state.vms().filter(|vm| vm.phase.host().is_some()) {
+        for vm in state.vms().filter(|vm| vm.phase.host().is_some() || !vm.schedule.is_empty()) {
             self.agenda.add(Vm::object(vm.id));
         }
         let waiting: Vec<VmId> = state.vms_unplaced().collect();

@@ -11,9 +11,9 @@
 //! # Invariants
 //!
 //! * The engine is the only writer of phases, leases, placement history and the sentences `why` and `trouble`.
-//! * A step is one transaction; there is nothing to undo and nothing to remember across a crash. Whatever it knows
-//!   besides the store (the set of objects to look at, timers, back-offs) can be lost at any time: it looks at
-//!   everything when it starts and, in turns, at every sweep.
+//! * A step is one transaction, and so is a scheduled action; there is nothing to undo and nothing to remember across a
+//!   crash. Whatever it knows besides the store (the set of objects to look at, timers, back-offs) can be lost at any
+//!   time: it looks at everything when it starts and, in turns, at every sweep.
 //! * A failing object is set aside with growing pauses and never holds up another.
 //! * What is asked of the plan grows with what changed, not with (waiting VMs x changes): waiting VMs are looked at
 //!   again only when some host has more to offer than when they were refused, and only those that fit there.
@@ -26,6 +26,7 @@ mod figures;
 mod offers;
 mod retention;
 mod rows;
+mod schedule;
 mod settings;
 mod vms;
 

@@ -5,7 +5,7 @@
 //! booking is enough to know which hosts to try again, at a cost that grows with the changes alone.
 
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
-use holm_model::vms::Vm;
+use holm_model::vms::{RoleRef, Vm};
 use holm_model::{Attributes, ClusterId, HostId, Name, VmId};
 use holm_store::State;
 use std::collections::{BTreeSet, HashMap};
@@ -86,19 +86,20 @@ impl Seen {
 }
 
 /// What one VM has booked, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Booking {
     host: HostId,
     cpu: u32,
     memory_mib: u64,
     disk_mib: u64,
+    /// Its role in a VM group, which draws some VMs to its host and keeps others away.
+    role: Option<RoleRef>,
 }
 
 impl Booking {
     fn of(vm: &Vm) -> Option<Self> {
-        let spec = &vm.spec;
-        let host = vm.phase.host()?;
-        Some(Self { host, cpu: spec.cpu.0, memory_mib: spec.memory_mib, disk_mib: spec.disk_mib() })
+        let (host, books) = vm.books()?;
+        Some(Self { host, cpu: books.cpu.0, memory_mib: books.memory_mib, disk_mib: books.disk_mib, role: vm.spec.placement.role.clone() })
     }
 
     /// Whether the host has room now that it had not before.
@@ -108,7 +109,13 @@ impl Booking {
                 || now.cpu < self.cpu
                 || now.memory_mib < self.memory_mib
                 || now.disk_mib < self.disk_mib
+                || now.role != self.role
         })
+    }
+
+    /// Whether the host may suit VMs of the same VM group now that it did not suit before.
+    fn draws(&self, before: Option<&Self>) -> bool {
+        self.role.is_some() && before.is_none_or(|before| before.host != self.host || before.role != self.role)
     }
 }
 
@@ -150,16 +157,25 @@ impl Offers {
         self.risen.extend(concerned.map(|(host, _)| *host));
     }
 
+    /// A datastore changed, which may make hosts of any cluster suit somebody.
+    pub(crate) fn datastore(&mut self) {
+        self.risen.extend(self.hosts.iter().filter(|(_, seen)| seen.takes_vms()).map(|(host, _)| *host));
+    }
+
     /// A VM changed, or is gone.
     pub(crate) fn vm(&mut self, id: VmId, now: Option<&Vm>) {
         let now = now.and_then(Booking::of);
-        let before = match now {
-            Some(now) => self.bookings.insert(id, now),
-            None => self.bookings.remove(&id),
-        };
+        let before = self.bookings.get(&id);
+        if let Some(now) = now.as_ref().filter(|now| now.draws(before)) {
+            self.risen.insert(now.host);
+        }
         if let Some(before) = before.filter(|before| before.frees(now.as_ref())) {
             self.risen.insert(before.host);
         }
+        match now {
+            Some(now) => self.bookings.insert(id, now),
+            None => self.bookings.remove(&id),
+        };
     }
 
     /// The hosts that have more to offer than before, by id. Asked once, they are forgotten.

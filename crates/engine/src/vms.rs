@@ -1,11 +1,13 @@
 //! VMs: decided many at a time against one snapshot and one board, committed in one transaction, checked again there.
 
 use crate::engine::{Engine, Failure};
-use holm_model::vms::{EndedVm, NicLease, Vm};
+use holm_model::images::{Image, ImagePhase};
+use holm_model::vms::{EndedVm, NicLease, Vm, VmPhase};
 use holm_model::{HostId, ObjectKind, ObjectRef, Timestamp, VmId, World};
 use holm_plan::Verdict;
 use holm_plan::placement::{self, Board};
 use holm_plan::vm::{self, Step};
+use holm_plan::vm_actions;
 use holm_store::{Noun, Snapshot, Tx};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +18,15 @@ struct Decision {
     id: VmId,
     revision: u64,
     verdict: Verdict<Step>,
+}
+
+/// What was decided of several VMs.
+#[derive(Debug, Default)]
+struct Decisions {
+    /// What the plan says, where there is anything to write.
+    verdicts: Vec<Decision>,
+    /// VMs of whose schedule something is due; what the plan says is asked when that is done.
+    scheduled: Vec<VmId>,
 }
 
 /// What came of decisions.
@@ -47,7 +58,8 @@ impl Engine {
             self.figures.set_queue(self.agenda.len() + batch.len());
             let state = self.store.read();
             let decisions = self.decide(&state, &batch, &mut board, now);
-            again.extend(self.carry_out(decisions, now).await);
+            again.extend(self.carry_out(decisions.verdicts, now).await);
+            self.do_scheduled(decisions.scheduled, now).await;
         }
         for object in again {
             self.agenda.add(object);
@@ -62,14 +74,20 @@ impl Engine {
         objects: &[ObjectRef],
         board: &mut Option<Board>,
         now: Timestamp,
-    ) -> Vec<Decision> {
-        let mut decisions = Vec::with_capacity(objects.len());
+    ) -> Decisions {
+        let mut decisions = Decisions::default();
         for object in objects {
             let id = VmId(object.id);
             let Some(row) = state.get::<Vm>(id) else {
                 self.agenda.forget(*object);
                 continue;
             };
+            let due = vm_actions::schedule::next_due(&row.value);
+            if due.is_some_and(|due| due <= now) {
+                decisions.scheduled.push(id);
+                continue;
+            }
+            self.agenda.alarm(*object, due);
             let board = board.get_or_insert_with(|| Board::new(&**state));
             // A fault in the rules for one VM must not hold up the others.
             let verdict = catch_unwind(AssertUnwindSafe(|| vm::next(&row.value, &**state, board, now)));
@@ -81,7 +99,7 @@ impl Engine {
             };
             self.agenda.at(*object, verdict.until());
             let waits = row.value.phase.host().is_none() && !matches!(verdict, Verdict::Do(_));
-            if waits && placement::leases(&row.value, &**state, board).is_err() {
+            if waits && !placement::can_lease(&row.value, &**state) {
                 self.address_seekers.insert(id);
             } else {
                 self.address_seekers.remove(&id);
@@ -95,6 +113,9 @@ impl Engine {
                 }
                 board.book(*host, id, &spec);
             }
+            if let (Verdict::Do(Step::Unpark { .. }), Some(host)) = (&verdict, row.value.phase.host()) {
+                board.book_return(host, id, &row.value.spec);
+            }
             // Whether there is anything to write is found out here, so that nothing to do costs no transaction.
             let idle = match &verdict {
                 Verdict::Do(_) => false,
@@ -103,7 +124,7 @@ impl Engine {
             if idle {
                 self.agenda.succeeded(*object);
             } else {
-                decisions.push(Decision { id, revision: row.revision, verdict });
+                decisions.verdicts.push(Decision { id, revision: row.revision, verdict });
             }
         }
         decisions
@@ -114,6 +135,15 @@ impl Engine {
     pub(crate) fn fitting(&self, state: &Snapshot, hosts: &[HostId]) -> Vec<VmId> {
         let mut board = Board::of_hosts(&**state, hosts);
         let mut fitting = Vec::new();
+        // Who waits to go on where its disks are comes first: it can go nowhere else.
+        for host in hosts {
+            for vm in state.vms_on(*host).filter(|vm| matches!(vm.phase, VmPhase::Parked(_)) && wakes(vm)) {
+                if board.returns(vm, *host, &**state).is_ok() {
+                    fitting.push(vm.id);
+                    board.book_return(*host, vm.id, &vm.spec);
+                }
+            }
+        }
         for id in state.vms_unplaced() {
             // Who waits for an address or an image hears of those, and must not hold room against those behind.
             let room_would_help = |vm: &&Vm| !self.address_seekers.contains(&id) && images_ready(&**state, vm);
@@ -177,6 +207,7 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
             outcome.lost.push(id);
             continue;
         }
+        let before = row.clone();
         let mut changed = row.value.clone();
         match verdict {
             Verdict::Do(step) => {
@@ -184,12 +215,22 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
                     outcome.lost.push(id);
                     continue;
                 }
+                vm::apply(&mut changed, &step, tx.revision(), now);
+                tx.account(&before.value, &changed);
+                if let Step::Give { disks } = &step {
+                    for (_, image) in disks {
+                        tx.update::<Image>(*image, |image| {
+                            image.phase = ImagePhase::Awaiting;
+                            image.received = 0;
+                            image.changed_at = now;
+                        });
+                    }
+                }
                 if step == Step::Forget {
                     tx.delete::<Vm>(id);
                     changed.spec.exports.clear();
                     tx.put(EndedVm { id, vm: changed, ended_at: now });
                 } else {
-                    vm::apply(&mut changed, &step, tx.revision(), now);
                     tx.put(changed);
                 }
                 outcome.steps += 1;
@@ -212,29 +253,32 @@ fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestam
         Step::Place { host, leases, .. } => {
             placement::still_fits(of, *host, &**tx).is_ok()
                 && images_ready(&**tx, of)
-                && leases_free(&**tx, of.id, leases)
+                && leases_free(&**tx, of, leases)
         }
-        // The others never depend on room, so any board of this state will do for all of them.
-        Step::Leave { .. } | Step::Return { .. } | Step::Forget => {
+        Step::Unpark { .. } => of.phase.host().is_some_and(|host| {
+            wakes(of) && placement::still_returns(of, host, &**tx).is_ok()
+        }),
+        // The others never depend on room that others of the batch may take, so any board of this state will do for
+        // all of them: that a better host is not better any more costs a move that was not needed, and no more.
+        Step::Leave { .. } | Step::Return { .. } | Step::Park { .. } | Step::Give { .. } | Step::Remove | Step::Forget => {
             let board = board.get_or_insert_with(|| Board::new(&**tx));
             vm::next(of, &**tx, board, now) == Verdict::Do(step.clone())
         }
     }
 }
 
+/// Whether a parked VM is to go on.
+fn wakes(vm: &Vm) -> bool {
+    vm.spec.power.wants_process() && !vm.spec.placement.away && !vm.spec.terminate
+}
+
 fn images_ready(world: &dyn World, vm: &Vm) -> bool {
     vm.spec.images().all(|id| {
         let image = world.image(id);
-        image.is_some_and(|i| i.phase == holm_model::images::ImagePhase::Ready && i.content.is_some())
+        image.is_some_and(|i| i.is_blank() || i.phase == ImagePhase::Ready && i.content.is_some())
     })
 }
 
-fn leases_free(world: &dyn World, vm: VmId, leases: &[NicLease]) -> bool {
-    let free = |holder: Option<VmId>| holder.is_none_or(|holder| holder == vm);
-    leases.iter().all(|lease| {
-        world.network(lease.network).is_some()
-            && free(world.holder_mac(lease.network, lease.mac))
-            && lease.ip4.is_none_or(|ip| free(world.holder4(lease.network, ip)))
-            && lease.ip6.is_none_or(|ip| free(world.holder6(lease.network, ip)))
-    })
+fn leases_free(world: &dyn World, of: &Vm, leases: &[NicLease]) -> bool {
+    leases.iter().all(|lease| of.leases.contains(lease) || placement::lease_holds(of.id, lease, world))
 }

@@ -3,12 +3,17 @@
 //! A VM's life is two small machines side by side. The **phase**, written by the engine, says where the VM belongs:
 //!
 //! ```text
-//!   Pending ──placed──> On(host) ──delete──> Removing(host) ──host says absent──> (row gone)
-//!    ▲   │                 │  ▲
-//!    │   └─delete─> gone   │  └── never goes back by itself once the VM has started there: its disks are there
-//!    │                     └── never started and host drained, or host refuses it for good ──> Leaving(host)
-//!    └──────────────────────────────── host says absent ──────────────────────────────────────────┘
+//!   Pending ──placed──> On(host) ──delete, terminate──> Removing(host) ──host says absent──> (row gone)
+//!    ▲   │               │  ▲ │
+//!    │   └─delete─> gone │  │ └── off or saved and to give up its host, with disks there ──> Parked(host)
+//!    │                   │  └──────────────── resumed, and there is room ────────────────────────┘
+//!    │                   └── nothing of it is worth keeping there, and it is to leave, or the host is drained or
+//!    │                       refuses it for good ──> Leaving(host)
+//!    └────────────────────────── host says absent ──────┘
 //! ```
+//!
+//! A VM that started on a host never leaves it by itself when it has disks of its own: they are there. When it gives up
+//! its host, it is parked: it books nothing but its disks, runs nothing, and goes on where its disks are.
 //!
 //! The **power** desire, written by users in the spec, says what it should do there: be on, paused or off. What it
 //! really does is the **status**, written from the host's reports. The public [`VmState`] is derived from the three.
@@ -18,7 +23,7 @@ use crate::hosts::Accelerator;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    ClusterId, CpuShare, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId, Timestamp, Trouble,
+    Booked, ClusterId, CpuShare, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId, Timestamp, Trouble,
     VmGroupId, VmId,
 };
 use serde::{Deserialize, Serialize};
@@ -286,9 +291,12 @@ pub struct PlacementRule {
     /// The host its next placement is on, chosen by somebody; forgotten once it is placed.
     #[serde(default)]
     pub target: Option<HostId>,
-    /// Whether it gives up its host once it is saved or off; its disks then wait in the front-end's store.
+    /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there.
     #[serde(default)]
     pub away: bool,
+    /// Set while it moves to another host: what it does again there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Power>,
 }
 
 /// What the VM should do where it is.
@@ -404,6 +412,12 @@ impl VmSpec {
         }
     }
 
+    /// Whether a host has anything of it that is nowhere else once it ran: disks that a guest can write to.
+    #[must_use]
+    pub fn keeps_disks(&self) -> bool {
+        self.disks.iter().any(|disk| !disk.read_only && !disk.cdrom)
+    }
+
     /// Disk space to book on the host, MiB.
     #[must_use]
     pub fn disk_mib(&self) -> u64 {
@@ -417,6 +431,21 @@ impl VmSpec {
             Boot::Kernel { kernel, initrd, .. } => [Some(*kernel), *initrd],
         };
         self.disks.iter().filter_map(|d| d.image).chain(boot.into_iter().flatten())
+    }
+
+    /// Like [`Self::check`], for a VM that has not been placed: a disk whose image has not arrived yet has no size.
+    ///
+    /// # Errors
+    /// The first broken rule.
+    pub fn check_unplaced(&self) -> Result<(), Invalid> {
+        if self.disks.iter().all(|disk| disk.size_mib > 0) {
+            return self.check();
+        }
+        let mut sized = self.clone();
+        for disk in &mut sized.disks {
+            disk.size_mib = disk.size_mib.max(1);
+        }
+        sized.check()
     }
 
     /// Checks the rules that hold whatever the rest of the cloud looks like.
@@ -558,6 +587,20 @@ pub struct NicLease {
     pub ip4: Option<Ipv4Addr>,
     /// The IPv6 address.
     pub ip6: Option<Ipv6Addr>,
+    /// The range of the network it comes from; `None` for older leases and networks without ranges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<u32>,
+    /// The unique local IPv6 address, where there is a global one as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ula: Option<Ipv6Addr>,
+}
+
+impl NicLease {
+    /// A lease of an Ethernet address alone.
+    #[must_use]
+    pub fn new(nic: u32, network: NetworkId, mac: MacAddr) -> Self {
+        Self { nic, network, mac, ip4: None, ip6: None, range: None, ula: None }
+    }
 }
 
 /// Where a VM belongs; written by the engine alone.
@@ -568,8 +611,10 @@ pub enum VmPhase {
     Pending,
     /// On this host.
     On(HostId),
-    /// To be removed from this host, then placed anew. Only for VMs that never started there.
+    /// To be removed from this host, then placed anew. Only for VMs of which nothing there is worth keeping.
     Leaving(HostId),
+    /// Off or saved on this host, where its disks are, with neither CPU nor memory booked.
+    Parked(HostId),
     /// To be removed for good, from this host where one had it.
     Removing(Option<HostId>),
 }
@@ -580,7 +625,7 @@ impl VmPhase {
     pub fn host(self) -> Option<HostId> {
         match self {
             Self::Pending => None,
-            Self::On(host) | Self::Leaving(host) => Some(host),
+            Self::On(host) | Self::Leaving(host) | Self::Parked(host) => Some(host),
             Self::Removing(host) => host,
         }
     }
@@ -725,6 +770,8 @@ pub struct Vm {
     pub schedule: Vec<ScheduledAction>,
     /// The number of the next scheduled action.
     pub next_scheduled: u32,
+    /// What its host has been asked to do and has not yet said whether it could.
+    pub attempt: Option<Attempt>,
 }
 
 /// The one word people see; derived from phase, desire and status.
@@ -791,7 +838,25 @@ impl Vm {
             action: None,
             schedule: Vec::new(),
             next_scheduled: 0,
+            attempt: None,
         }
+    }
+
+    /// What it books, and where. A parked VM books its disks alone.
+    #[must_use]
+    pub fn books(&self) -> Option<(HostId, Booked)> {
+        let host = self.phase.host()?;
+        let parked = matches!(self.phase, VmPhase::Parked(_));
+        let spec = &self.spec;
+        Some((
+            host,
+            Booked {
+                cpu: if parked { CpuShare(0) } else { spec.cpu },
+                memory_mib: if parked { 0 } else { spec.memory_mib },
+                disk_mib: spec.disk_mib(),
+                vms: 1,
+            },
+        ))
     }
 
     /// The public state; `host_lost` says whether the host it is on is out of touch.
@@ -800,6 +865,9 @@ impl Vm {
         match self.phase {
             VmPhase::Removing(_) => VmState::Deleting,
             VmPhase::Pending | VmPhase::Leaving(_) => VmState::Pending,
+            VmPhase::Parked(_) if self.spec.power == Power::Saved => VmState::Saved,
+            VmPhase::Parked(_) if self.spec.placement.away => VmState::Off,
+            VmPhase::Parked(_) => VmState::Pending,
             VmPhase::On(_) if host_lost => VmState::Unknown,
             VmPhase::On(_) => match self.status.observed {
                 Observed::Unknown | Observed::Preparing | Observed::Absent => VmState::Preparing,
@@ -816,5 +884,5 @@ impl Vm {
 
 mod draft;
 mod history;
-pub use draft::{DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
-pub use history::{EndedVm, LastAction, PlacementRecord, VmVerb};
+pub use draft::{AutoNic, DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
+pub use history::{Attempt, EndedVm, LastAction, PlacementRecord, Undo, VmVerb};

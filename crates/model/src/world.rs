@@ -14,7 +14,7 @@ use crate::{ClusterId, CpuShare, DatastoreId, HostId, ImageId, NetworkId, Securi
 use std::net::{Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
-/// What VMs have booked on a host: the sum over the specs of all VMs whose phase names the host.
+/// What VMs have booked on a host: the sum over all VMs whose phase names the host, see [`Vm::books`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Booked {
     /// CPU, hundredths of a core.
@@ -78,6 +78,30 @@ pub trait World {
     fn holder6(&self, network: NetworkId, address: Ipv6Addr) -> Option<VmId>;
     /// The VM that has been lent this Ethernet address on this network.
     fn holder_mac(&self, network: NetworkId, address: MacAddr) -> Option<VmId>;
+    /// The first IPv4 address from `from` on that is not lent on the network; `None` when there is none.
+    fn unlent4(&self, network: NetworkId, from: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut ip = from;
+        while self.holder4(network, ip).is_some() {
+            ip = Ipv4Addr::from(u32::from(ip).checked_add(1)?);
+        }
+        Some(ip)
+    }
+    /// The first IPv6 address from `from` on that is not lent on the network; `None` when there is none.
+    fn unlent6(&self, network: NetworkId, from: Ipv6Addr) -> Option<Ipv6Addr> {
+        let mut ip = from;
+        while self.holder6(network, ip).is_some() {
+            ip = Ipv6Addr::from(u128::from(ip).checked_add(1)?);
+        }
+        Some(ip)
+    }
+    /// The first Ethernet address from `from` on that is not lent on the network; `None` when there is none.
+    fn unlent_mac(&self, network: NetworkId, from: MacAddr) -> Option<MacAddr> {
+        let mut mac = from;
+        while self.holder_mac(network, mac).is_some() {
+            mac = MacAddr::of_number(mac.number().checked_add(1).filter(|number| *number < 1 << 48)?);
+        }
+        Some(mac)
+    }
     /// The id the next VM will get: every lower id has been given out, and ids are never used twice.
     fn next_vm_id(&self) -> VmId;
 }

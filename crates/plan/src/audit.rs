@@ -6,10 +6,12 @@
 use crate::hostplan;
 use holm_model::host_plan::HostReport;
 use holm_model::hosts::HostPhase;
+use holm_model::networks::{Address, Place};
 use holm_model::vms::{Observed, VmPhase};
 use holm_model::{Booked, HostId, NetworkId, VmId, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 /// What is really on one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +108,10 @@ pub fn at_rest(world: &dyn World, found: &BTreeMap<HostId, Found>) -> Vec<Violat
         let mut wrong = |says: String| {
             all.push(Violation { kind: Kind::NotAsWanted, vm: Some(vm.id), host: vm.phase.host(), says });
         };
+        let waits_as_asked = vm.spec.placement.away || vm.spec.placement.hold;
+        if waits_as_asked && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_)) {
+            continue;
+        }
         let VmPhase::On(host) = vm.phase else {
             wrong(format!("vm {} is {:?}: {}", vm.id, vm.phase, vm.why));
             continue;
@@ -170,8 +176,14 @@ fn leases(world: &dyn World, all: &mut Vec<Violation>) {
             |kind: Kind, says: String| all.push(Violation { kind, vm: Some(vm.id), host: vm.phase.host(), says });
         for lease in &vm.leases {
             let network = lease.network;
-            let addresses =
-                [Some(lease.mac.to_string()), lease.ip4.map(|ip| ip.to_string()), lease.ip6.map(|ip| ip.to_string())];
+            let row = world.network(network);
+            // An address of a shared range may have many holders.
+            let shared = row.is_some_and(|n| lease.range.and_then(|id| n.range(id)).is_some_and(|r| r.shared));
+            let addresses = if shared {
+                [Some(lease.mac.to_string()), None, None]
+            } else {
+                [Some(lease.mac.to_string()), lease.ip4.map(|ip| ip.to_string()), lease.ip6.map(|ip| ip.to_string())]
+            };
             for address in addresses.into_iter().flatten() {
                 if let Some(other) = lent.insert((network, address.clone()), vm.id) {
                     wrong(
@@ -185,17 +197,17 @@ fn leases(world: &dyn World, all: &mut Vec<Violation>) {
                 lease.ip6.map(|ip| world.holder6(network, ip)),
                 Some(world.holder_mac(network, lease.mac)),
             ];
-            if holders.into_iter().flatten().any(|holder| holder != Some(vm.id)) {
+            if !shared && holders.into_iter().flatten().any(|holder| holder != Some(vm.id)) {
                 wrong(Kind::LeaseWrong, format!("vm {} has {lease:?}, and the index of leases says otherwise", vm.id));
             }
-            if let Some(row) = world.network(network) {
-                let outside4 = lease.ip4.is_some_and(|ip| {
-                    row.spec.ip4.as_ref().is_none_or(|pool| !pool.subnet.contains(&ip) || pool.gateway == Some(ip))
-                });
-                let outside6 = lease.ip6.is_some_and(|ip| {
-                    row.spec.ip6.as_ref().is_none_or(|pool| !pool.subnet.contains(&ip) || pool.gateway == Some(ip))
-                });
-                if outside4 || outside6 {
+            if let Some(row) = row {
+                let ips = [lease.ip4.map(IpAddr::from), lease.ip6.map(IpAddr::from)];
+                let served = ips.into_iter().flatten().any(|ip| row.spec.serves_at(ip));
+                let wish = lease.ip4.map(Address::Ip4).or(lease.ip6.map(Address::Ip6));
+                // A range may be taken out of a network although VMs keep addresses of it.
+                let range = lease.range.and_then(|id| row.range(id));
+                let place = range.and_then(|range| Some(Place { range: range.id, place: wish?.place_in(range)? }));
+                if served || place.is_some_and(|place| row.aside(place).is_some()) {
                     wrong(
                         Kind::LeaseWrong,
                         format!("vm {} has {lease:?}, which is not network {network}'s to lend", vm.id),
@@ -215,12 +227,12 @@ fn leases(world: &dyn World, all: &mut Vec<Violation>) {
 fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
     let mut sums: BTreeMap<HostId, Booked> = BTreeMap::new();
     for vm in world.vms() {
-        if let Some(host) = vm.phase.host() {
+        if let Some((host, books)) = vm.books() {
             let sum = sums.entry(host).or_default();
-            sum.cpu.0 = sum.cpu.0.saturating_add(vm.spec.cpu.0);
-            sum.memory_mib = sum.memory_mib.saturating_add(vm.spec.memory_mib);
-            sum.disk_mib = sum.disk_mib.saturating_add(vm.spec.disk_mib());
-            sum.vms += 1;
+            sum.cpu.0 = sum.cpu.0.saturating_add(books.cpu.0);
+            sum.memory_mib = sum.memory_mib.saturating_add(books.memory_mib);
+            sum.disk_mib = sum.disk_mib.saturating_add(books.disk_mib);
+            sum.vms += books.vms;
         }
     }
     for host in world.hosts() {
@@ -235,9 +247,8 @@ fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
             });
         }
         // A host that has never reported has no capacity, and none is booked on it either.
-        let over = sum.cpu > host.cpu_capacity()
-            || sum.memory_mib > host.memory_capacity_mib()
-            || sum.disk_mib > host.disk_capacity_mib();
+        let capacity = host.capacity(world.cluster(host.cluster));
+        let over = sum.cpu > capacity.cpu || sum.memory_mib > capacity.memory_mib || sum.disk_mib > capacity.disk_mib;
         if over && (host.phase != HostPhase::Joining || sum.vms > 0) {
             all.push(Violation {
                 kind: Kind::Overbooked,
@@ -245,10 +256,7 @@ fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
                 host: Some(host.id),
                 says: format!(
                     "host {}: {sum:?} is booked of {} hundredths of a core, {} MiB of memory and {} MiB of disk",
-                    host.meta.name,
-                    host.cpu_capacity().0,
-                    host.memory_capacity_mib(),
-                    host.disk_capacity_mib()
+                    host.meta.name, capacity.cpu.0, capacity.memory_mib, capacity.disk_mib
                 ),
             });
         }

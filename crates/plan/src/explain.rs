@@ -35,6 +35,9 @@ pub fn vm(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Explanat
         Verdict::Do(Step::Place { why, .. }) => format!("About to be placed. {why}"),
         Verdict::Do(Step::Leave { why, .. }) => format!("About to leave its host. {why}"),
         Verdict::Do(Step::Return { why }) => format!("About to be placed anew. {why}"),
+        Verdict::Do(Step::Park { why } | Step::Unpark { why, .. }) => format!("About to change. {why}"),
+        Verdict::Do(Step::Give { .. }) => "What its guest wrote is about to be fetched from its host.".into(),
+        Verdict::Do(Step::Remove) => "It is off, and about to be deleted as asked.".into(),
         Verdict::Do(Step::Forget) => "Nothing is left of it; its row is about to be deleted.".into(),
     };
     let why = match placed {
@@ -90,6 +93,7 @@ fn phase(vm: &Vm, world: &dyn World) -> String {
     match vm.phase {
         VmPhase::Pending => format!("On no host, since {since}."),
         VmPhase::On(host) => format!("On host {}, since {since}.", host_name(host, world)),
+        VmPhase::Parked(host) => format!("Parked on host {}, since {since}.", host_name(host, world)),
         VmPhase::Leaving(host) => format!("Leaving host {}, since {since}.", host_name(host, world)),
         VmPhase::Removing(None) => format!("Being deleted, since {since}."),
         VmPhase::Removing(Some(host)) => format!("Being removed from host {}, since {since}.", host_name(host, world)),

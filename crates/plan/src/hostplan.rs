@@ -1,9 +1,10 @@
 //! What one host should look like, derived from the rows.
 
 use crate::{context, vm};
-use holm_model::host_plan::{BootPlan, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
-use holm_model::images::ImageContent;
-use holm_model::vms::{Boot, Vm, VmPhase};
+use holm_model::host_plan::{BootPlan, Bus, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
+use holm_model::images::{Image, ImageContent, ImageOrigin, ImagePhase};
+use holm_model::networks::Network;
+use holm_model::vms::{Boot, DiskSpec, Observed, Power, Vm, VmPhase};
 use holm_model::{HostId, ImageId, NetworkId, World};
 use std::collections::BTreeSet;
 
@@ -24,7 +25,7 @@ pub fn project(host: HostId, world: &dyn World) -> HostPlan {
     let mut networks = BTreeSet::new();
     for vm in world.vms_on(host) {
         match vm.phase {
-            VmPhase::On(_) => {
+            VmPhase::On(_) | VmPhase::Parked(_) => {
                 if let Some(described) = describe(vm, world) {
                     networks.extend(described.nics.iter().map(|nic| nic.network));
                     plan.vms.push(described);
@@ -34,7 +35,7 @@ pub fn project(host: HostId, world: &dyn World) -> HostPlan {
             VmPhase::Pending => {}
         }
     }
-    plan.networks = networks.into_iter().filter_map(|id| network(id, world)).collect();
+    plan.networks = networks.into_iter().filter_map(|id| network(id, host, world)).collect();
     plan
 }
 
@@ -71,23 +72,30 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
     let mut disks = Vec::with_capacity(spec.disks.len());
     for disk in &spec.disks {
         let base = match disk.image {
+            // Of an image with nothing in it a host makes an empty disk.
+            Some(id) if world.image(id).is_some_and(is_blank) => None,
             Some(id) => Some(image(id, world)?),
             None => None,
         };
-        disks.push(DiskPlan { id: disk.id, base, size_mib: disk.size_mib });
+        disks.push(DiskPlan {
+            bus: bus(disk),
+            read_only: disk.read_only || disk.cdrom,
+            cdrom: disk.cdrom,
+            snapshots: disk.snapshots.iter().map(|snapshot| snapshot.id).collect(),
+            revert: disk.revert,
+            ..DiskPlan::new(disk.id, base, disk.size_mib)
+        });
     }
-    let nics = spec
-        .nics
-        .iter()
-        .filter_map(|nic| vm.leases.iter().find(|l| l.nic == nic.id && l.network == nic.network))
-        .map(|l| NicPlan { id: l.nic, network: l.network, mac: l.mac, ip4: l.ip4, ip6: l.ip6 })
-        .collect();
+    // An export stands in the spec until its image has content; a host is asked for it only as long as the image
+    // waits for it.
+    let awaits = |id: ImageId| world.image(id).is_some_and(|image| image.phase == ImagePhase::Awaiting);
+    let exports = spec.exports.iter().filter(|export| awaits(export.image)).cloned().collect();
     Some(VmPlan {
         id: vm.id,
         name: vm.meta.name.to_string(),
         uuid: vm::uuid(world.cloud(), vm.id),
         generation: vm.generation,
-        power: spec.power,
+        power: power(vm),
         boot_seq: spec.boot_seq,
         restart: spec.restart,
         cpu: spec.cpu,
@@ -97,10 +105,63 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
         firmware: spec.firmware,
         boot,
         disks,
-        nics,
+        nics: nics(vm, world),
         context: context::render(vm, &vm.leases, world),
         graphics: spec.graphics,
+        snapshots: spec.snapshots.iter().map(|snapshot| snapshot.id).collect(),
+        revert: spec.revert,
+        exports,
     })
+}
+
+/// What the VM is to do. A parked one stays as it is, whatever it is to do once there is room for it.
+fn power(vm: &Vm) -> Power {
+    match vm.phase {
+        VmPhase::Parked(_) if vm.spec.power.wants_process() => match vm.status.observed {
+            Observed::Saved => Power::Saved,
+            _ => Power::Off,
+        },
+        _ => vm.spec.power,
+    }
+}
+
+/// Cards that have been lent their addresses. An alias is no card: its addresses belong to the card it is an alias of.
+fn nics(vm: &Vm, world: &dyn World) -> Vec<NicPlan> {
+    let lease = |id: u32, network: NetworkId| vm.leases.iter().find(|l| l.nic == id && l.network == network);
+    let cards = vm.spec.nics.iter().filter(|nic| nic.alias_of.is_none());
+    cards
+        .filter_map(|nic| lease(nic.id, nic.network))
+        .map(|l| {
+            let aliases = || {
+                let of = vm.spec.nics.iter().filter(|nic| nic.alias_of == Some(l.nic));
+                of.filter_map(|nic| lease(nic.id, nic.network))
+            };
+            NicPlan {
+                more_ip4: aliases().filter_map(|a| a.ip4).collect(),
+                more_ip6: l.ula.into_iter().chain(aliases().flat_map(|a| a.ip6.into_iter().chain(a.ula))).collect(),
+                // Cards of a reserved network are on the bridge of the one it was reserved from.
+                ..NicPlan::new(l.nic, world.network(l.network).map_or(l.network, Network::root), l.mac, l.ip4, l.ip6)
+            }
+        })
+        .collect()
+}
+
+/// Whether there is nothing in the image yet: neither at first, nor while what a guest wrote is on its way to it.
+fn is_blank(image: &Image) -> bool {
+    let on_its_way = image.phase == ImagePhase::Awaiting && matches!(image.spec.origin, ImageOrigin::Empty { .. });
+    image.is_blank() || on_its_way && image.content.is_none()
+}
+
+/// How a disk is attached: as its `DEV_PREFIX` says, or else as virtio. There is no virtio CD-ROM, so one that says
+/// nothing else goes to the SCSI controller, where it can come and go while the guest runs.
+fn bus(disk: &DiskSpec) -> Bus {
+    let prefix = disk.attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case("DEV_PREFIX"));
+    match prefix.map(|(_, value)| value.trim().to_ascii_lowercase()).as_deref() {
+        Some("hd") => Bus::Sata,
+        Some("sd") => Bus::Scsi,
+        _ if disk.cdrom => Bus::Scsi,
+        _ => Bus::Virtio,
+    }
 }
 
 fn image(id: ImageId, world: &dyn World) -> Option<ImageRef> {
@@ -108,7 +169,8 @@ fn image(id: ImageId, world: &dyn World) -> Option<ImageRef> {
     Some(ImageRef { digest: digest.clone(), format: *format, file_size: *file_size })
 }
 
-fn network(id: NetworkId, world: &dyn World) -> Option<NetworkPlan> {
+fn network(id: NetworkId, host: HostId, world: &dyn World) -> Option<NetworkPlan> {
     let network = world.network(id)?;
-    Some(NetworkPlan { id, name: network.meta.name.to_string(), spec: network.spec.clone() })
+    let guard = crate::guard::guard(id, host, world);
+    Some(NetworkPlan { guard, ..NetworkPlan::new(id, network.meta.name.to_string(), network.spec.clone()) })
 }

@@ -27,8 +27,10 @@ pub mod operation;
 pub mod placement;
 pub mod rights;
 pub mod rules;
+pub mod schedule;
 pub mod verdict;
 pub mod vm;
+pub mod vm_actions;
 
 #[cfg(test)]
 pub(crate) mod sample;

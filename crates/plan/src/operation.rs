@@ -32,6 +32,18 @@ fn vm(operation: &Operation, vm: Option<&Vm>) -> OperationState {
     if matches!(vm.phase, VmPhase::Removing(_)) {
         return OperationState::Superseded;
     }
+    if let Some(attempt) = vm.attempt.as_ref().filter(|attempt| attempt.generation == operation.generation)
+        && let Some(why) = &attempt.failed
+    {
+        return OperationState::Failed { why: why.clone() };
+    }
+    // A VM that gave up its host as asked has nobody to confirm anything.
+    if vm.generation == operation.generation
+        && vm.spec.placement.away
+        && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_))
+    {
+        return OperationState::Done;
+    }
     let confirmed = vm.status.generation >= operation.generation && matches!(vm.phase, VmPhase::On(_));
     if vm.generation > operation.generation {
         // A later request is on its way. What this one asked for was confirmed before it, or is taken back by it, or

@@ -4,8 +4,10 @@
 //! pass: [`Board::book`] writes each placement on it, so that ten thousand VMs need one look at the hosts. A board is
 //! never the truth: whoever commits a placement asks [`still_fits`] against the newest picture in the same transaction.
 //!
-//! Besides room, a VM may have a requirement and a rank ([`crate::expressions`]). Both see the board's bookings. Only
-//! hosts that have room are asked, and each gives every answer once until something is booked on it.
+//! Besides room, a VM may need networks and datastores that only some clusters have, and may have a role in a VM group,
+//! whose other VMs it is to be with or apart from. It may also have a requirement and a rank ([`crate::expressions`]).
+//! All see the board's bookings. Only hosts that have room are asked, and for expressions each gives every answer once
+//! until something is booked on it.
 
 use crate::expressions::shortened;
 use holm_model::clusters::PlacementPolicy;
@@ -18,10 +20,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+mod affinity;
 mod asks;
+mod bonds;
 
-pub use crate::leases::{LeaseTrouble, can_lease, lease, lease_holds, leases};
+pub use crate::leases::{LeaseTrouble, can_lease, check_wishes, lease, lease_holds, leases};
+pub use affinity::role_objection;
+use affinity::Groups;
 use asks::{Asks, Memory};
+use bonds::Bonds;
 
 /// The host a VM should go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +155,11 @@ impl Room {
 
     /// Calls `each` with everything that stands in the way, the most telling first.
     fn obstacles(&self, spec: &VmSpec, wants: &Wants, mut each: impl FnMut(Obstacle)) {
-        if let Some(wanted) = spec.placement.host.filter(|h| *h != self.host) {
+        let placement = &spec.placement;
+        if let Some(wanted) = placement.target.or(placement.host).filter(|h| *h != self.host) {
+            each(Obstacle::OtherHost(wanted));
+        }
+        if let Some(wanted) = placement.host.filter(|h| placement.target == Some(self.host) && *h != self.host) {
             each(Obstacle::OtherHost(wanted));
         }
         if let Some(wanted) = spec.placement.cluster.filter(|c| *c != self.cluster) {
@@ -161,6 +172,8 @@ impl Room {
         }
         match self.schedulable {
             Schedulable::Enabled => {}
+            // Whoever names a host means it, also one that takes no VMs by itself.
+            Schedulable::Draining | Schedulable::Disabled if placement.target == Some(self.host) => {}
             Schedulable::Draining => each(Obstacle::Draining),
             Schedulable::Disabled => each(Obstacle::Disabled),
             Schedulable::Offline => each(Obstacle::Offline),
@@ -195,9 +208,20 @@ impl Room {
     }
 
     /// The refusal with every obstacle in words; `None` when the VM fits.
-    fn refusal(&self, spec: &VmSpec, wants: &Wants, asks: &Asks, world: &dyn World) -> Option<Refusal> {
+    fn refusal(
+        &self,
+        spec: &VmSpec,
+        wants: &Wants,
+        asks: &Asks,
+        bonds: &Bonds,
+        world: &dyn World,
+    ) -> Option<Refusal> {
         let mut why = String::new();
         let mut passing = true;
+        if let Some((objection, may_pass)) = bonds.objection(self.host, self.cluster, world) {
+            why.push_str(&objection);
+            passing &= may_pass;
+        }
         self.obstacles(spec, wants, |obstacle| {
             if !why.is_empty() {
                 why.push_str("; ");
@@ -319,6 +343,8 @@ pub struct Board {
     cursors: Mutex<BTreeMap<(NetworkId, u32), u32>>,
     /// What VMs have asked in expressions, and what was answered. Behind a lock for the same reason.
     memory: Mutex<Memory>,
+    /// Where the VMs of VM groups are that were asked about. Behind a lock for the same reason.
+    groups: Mutex<Groups>,
 }
 
 impl Board {
@@ -339,7 +365,7 @@ impl Board {
     }
 
     fn of_rooms(rooms: Vec<Room>) -> Self {
-        Self { rooms, cursors: Mutex::default(), memory: Mutex::default() }
+        Self { rooms, cursors: Mutex::default(), memory: Mutex::default(), groups: Mutex::default() }
     }
 
     /// Any host the VM fits on, found without weighing hosts or saying why not: for telling the many that fit nowhere
@@ -348,8 +374,12 @@ impl Board {
     pub fn first_fit(&self, vm: &Vm, world: &dyn World) -> Option<HostId> {
         let wants = Wants::of(&vm.spec, world);
         let mut asks = self.asks(vm);
-        let fits = |(at, room): &(usize, &Room)| room.fits(&vm.spec, &wants) && asks.met(*at, room, world);
+        let bonds = Bonds::of(vm, world, &self.groups);
+        let fits = |(at, room): &(usize, &Room)| {
+            room.fits(&vm.spec, &wants) && bonds.allow(room.host, room.cluster) && asks.met(*at, room, world)
+        };
         let found = self.rooms.iter().enumerate().find(fits).map(|(_, room)| room.host);
+        bonds.keep(&self.groups);
         self.keep(asks);
         found
     }
@@ -362,10 +392,12 @@ impl Board {
     pub fn place(&self, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
         let wants = Wants::of(&vm.spec, world);
         let mut asks = self.asks(vm);
+        let bonds = Bonds::of(vm, world, &self.groups);
         let mut best: Option<(Grade, &Room)> = None;
         let mut fitting = 0_usize;
         for (at, room) in self.rooms.iter().enumerate() {
-            if !room.fits(&vm.spec, &wants) || !asks.met(at, room, world) {
+            let fits = room.fits(&vm.spec, &wants) && bonds.allow(room.host, room.cluster);
+            if !fits || !asks.met(at, room, world) {
                 continue;
             }
             fitting += 1;
@@ -382,7 +414,7 @@ impl Board {
             }),
             None => {
                 let refusal = |room: &Room| {
-                    room.refusal(&vm.spec, &wants, &asks, world).unwrap_or_else(|| Refusal {
+                    room.refusal(&vm.spec, &wants, &asks, &bonds, world).unwrap_or_else(|| Refusal {
                         // The picture is newer than the board, and the host's answer is another one now.
                         why: "has just changed and is asked again".into(),
                         host: room.host,
@@ -393,8 +425,37 @@ impl Board {
                 Err(self.rooms.iter().map(refusal).collect())
             }
         };
+        bonds.keep(&self.groups);
         self.keep(asks);
         answer
+    }
+
+    /// Whether a parked VM has room again on the host where its disks are. What it requires of a host does not count:
+    /// there is only this one.
+    ///
+    /// # Errors
+    /// What stands in the way, in words.
+    pub fn returns(&self, vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String> {
+        match self.rooms.binary_search_by_key(&host, |room| room.host) {
+            Ok(at) => room_to_return(&self.rooms[at], vm, world),
+            Err(_) => Err("it has just been deleted".into()),
+        }
+    }
+
+    /// A host that is better for the VM than the one it is on, if it were placed now.
+    #[must_use]
+    pub fn better(&self, vm: &Vm, than: HostId, world: &dyn World) -> Option<HostId> {
+        let verdicts = self.verdicts(vm, world);
+        let best = verdicts.iter().filter(|verdict| verdict.fits).max_by_key(|verdict| verdict.score)?;
+        let here = verdicts.iter().find(|verdict| verdict.host == than && verdict.fits);
+        (best.host != than && here.is_none_or(|here| best.score > here.score)).then_some(best.host)
+    }
+
+    /// Writes the return of a parked VM on the board; its disks are on it already.
+    pub fn book_return(&mut self, host: HostId, vm: VmId, spec: &VmSpec) {
+        let mut again = spec.clone();
+        again.disks.clear();
+        self.book(host, vm, &again);
     }
 
     /// Writes a placement on the board.
@@ -409,6 +470,9 @@ impl Board {
             room.coming.push(vm);
             room.version = room.version.saturating_add(1);
         }
+        if let Some(role) = &spec.placement.role {
+            self.groups.get_mut().unwrap_or_else(PoisonError::into_inner).book(vm, role, host);
+        }
     }
 
     /// What every host is to the VM, by id. For the host the VM is on already, its own booking does not count against
@@ -417,8 +481,10 @@ impl Board {
     pub fn verdicts(&self, vm: &Vm, world: &dyn World) -> Vec<HostVerdict> {
         let wants = Wants::of(&vm.spec, world);
         let own = Wants::booked(&vm.spec);
-        let mut asks = Asks::read(&vm.spec.placement);
-        self.rooms
+        let mut asks = Asks::read_for(vm);
+        let bonds = Bonds::of(vm, world, &self.groups);
+        let verdicts = self
+            .rooms
             .iter()
             .map(|room| {
                 let mut room = room.clone();
@@ -429,7 +495,7 @@ impl Board {
                     room.booked.disk_mib = room.booked.disk_mib.saturating_sub(own.disk_mib);
                     room.vms = room.vms.saturating_sub(1);
                 }
-                match room.refusal(&vm.spec, &wants, &asks, world) {
+                match room.refusal(&vm.spec, &wants, &asks, &bonds, world) {
                     Some(refusal) => {
                         HostVerdict { host: room.host, name: refusal.name, fits: false, why: refusal.why, score: None }
                     }
@@ -455,13 +521,15 @@ impl Board {
                     }
                 }
             })
-            .collect()
+            .collect();
+        bonds.keep(&self.groups);
+        verdicts
     }
 
     /// What the VM asks in expressions, with the answers there are already.
     fn asks(&self, vm: &Vm) -> Asks {
         let rule = &vm.spec.placement;
-        if rule.requirements.is_none() && rule.rank.is_none() {
+        if rule.requirements.is_none() && rule.rank.is_none() || rule.target.is_some() {
             return Asks::default();
         }
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).take(rule, self.rooms.len())
@@ -544,7 +612,7 @@ fn choice(room: &Room, vm: &Vm, wants: &Wants, asks: &Asks, grade: Grade, fittin
     let (cpu, memory) = room.left(wants);
     let left = format!("{} % of its CPU and {} % of its memory are left", cpu / 10, memory / 10);
     let name = &room.name;
-    if vm.spec.placement.host.is_some() {
+    if vm.spec.placement.target.or(vm.spec.placement.host).is_some() {
         return format!("Placed on host {name} as asked; {left}.");
     }
     if fitting == 1 {
@@ -576,9 +644,31 @@ pub fn still_fits(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String
     let Some(row) = world.host(host) else {
         return Err(format!("host {host} does not exist any more"));
     };
-    let asks = Asks::read(&vm.spec.placement);
-    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world), &asks, world) {
+    let asks = Asks::read_for(vm);
+    let bonds = Bonds::at(vm, host, world);
+    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world), &asks, &bonds, world) {
         Some(refusal) => Err(format!("host {}: {}", refusal.name, refusal.why)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a parked VM has room again on the host where its disks are, in this very picture.
+///
+/// # Errors
+/// What stands in the way, in words.
+pub fn still_returns(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String> {
+    match world.host(host) {
+        Some(row) => room_to_return(&Room::of(row, world), vm, world),
+        None => Err(format!("host {host} does not exist any more")),
+    }
+}
+
+fn room_to_return(room: &Room, vm: &Vm, world: &dyn World) -> Result<(), String> {
+    let wants = Wants { disk_mib: 0, ..Wants::booked(&vm.spec) };
+    let mut spec = vm.spec.clone();
+    spec.placement = holm_model::vms::PlacementRule { target: vm.spec.placement.target, ..Default::default() };
+    match room.refusal(&spec, &wants, &Asks::default(), &Bonds::default(), world) {
+        Some(refusal) => Err(refusal.why),
         None => Ok(()),
     }
 }
@@ -590,11 +680,12 @@ pub fn summary(vm: &Vm, refusals: &[Refusal], most: usize) -> String {
         return "There is no host yet. Make one join with: holm host join-token".into();
     }
     // For a pinned VM the other hosts have nothing to say.
-    let telling: Vec<&Refusal> = match vm.spec.placement.host {
+    let only = vm.spec.placement.target.or(vm.spec.placement.host);
+    let telling: Vec<&Refusal> = match only {
         Some(host) => refusals.iter().filter(|r| r.host == host).collect(),
         None => refusals.iter().collect(),
     };
-    if let (Some(host), true) = (vm.spec.placement.host, telling.is_empty()) {
+    if let (Some(host), true) = (only, telling.is_empty()) {
         return format!("It is to run on host {host}, which does not exist.");
     }
     let needs = format!(

@@ -1,14 +1,16 @@
 //! A small world for tests: plain maps, everything computed by looking.
 
 use holm_model::clusters::{Cluster, ClusterSpec, PlacementPolicy};
+use holm_model::datastores::Datastore;
 use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HostSpec, HostStatus};
 use holm_model::images::{Image, ImageContent, ImageFormat, ImageKind, ImageOrigin, ImagePhase, ImageSpec};
 use holm_model::networks::{MacAddr, Network, NetworkDraft};
 use holm_model::security_groups::SecurityGroup;
+use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{DiskSpec, NicSpec, Vm, VmSpec};
 use holm_model::{
-    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions, SecurityGroupId, Timestamp,
-    UserId, VmId, World,
+    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions,
+    DatastoreId, SecurityGroupId, Timestamp, UserId, VmGroupId, VmId, World,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +25,10 @@ pub(crate) struct Sample {
     pub networks: BTreeMap<NetworkId, Network>,
     pub clusters: BTreeMap<ClusterId, Cluster>,
     pub security_groups: BTreeMap<SecurityGroupId, SecurityGroup>,
+    pub vm_groups: BTreeMap<VmGroupId, VmGroup>,
+    pub datastores: BTreeMap<DatastoreId, Datastore>,
+    /// How often all VMs of a VM group were asked for.
+    pub group_reads: std::cell::Cell<usize>,
 }
 
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -163,6 +169,20 @@ impl World for Sample {
     fn security_group(&self, id: SecurityGroupId) -> Option<&SecurityGroup> {
         self.security_groups.get(&id)
     }
+    fn vm_group(&self, id: VmGroupId) -> Option<&VmGroup> {
+        self.vm_groups.get(&id)
+    }
+    fn vms_in_group(&self, group: VmGroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        self.group_reads.set(self.group_reads.get() + 1);
+        let of_group = move |vm: &&Vm| vm.spec.placement.role.as_ref().is_some_and(|role| role.group == group);
+        Box::new(self.vms.values().filter(of_group))
+    }
+    fn datastore(&self, id: DatastoreId) -> Option<&Datastore> {
+        self.datastores.get(&id)
+    }
+    fn datastores(&self) -> Box<dyn Iterator<Item = &Datastore> + '_> {
+        Box::new(self.datastores.values())
+    }
     fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_> {
         Box::new(self.vms.values())
     }
@@ -173,11 +193,11 @@ impl World for Sample {
         Box::new(self.vms.values().filter(move |vm| vm.phase.host() == Some(host)))
     }
     fn booked(&self, host: HostId) -> Booked {
-        self.vms_on(host).fold(Booked::default(), |sum, vm| Booked {
-            cpu: CpuShare(sum.cpu.0 + vm.spec.cpu.0),
-            memory_mib: sum.memory_mib + vm.spec.memory_mib,
-            disk_mib: sum.disk_mib + vm.spec.disk_mib(),
-            vms: sum.vms + 1,
+        self.vms_on(host).filter_map(Vm::books).fold(Booked::default(), |sum, (_, books)| Booked {
+            cpu: CpuShare(sum.cpu.0 + books.cpu.0),
+            memory_mib: sum.memory_mib + books.memory_mib,
+            disk_mib: sum.disk_mib + books.disk_mib,
+            vms: sum.vms + books.vms,
         })
     }
     fn holder4(&self, network: NetworkId, address: Ipv4Addr) -> Option<VmId> {

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!             Place (images there, host fits, addresses free)
-//!   Pending ──────────────────────────────────────────────────> On(host)
-//!    ▲   │                                                       │    │
-//!    │   │          Leave (never started there, not pinned, and  │    │
-//!    │   │          the host refuses it or is being drained)     │    │
-//!    │   │                       ┌───────────────────────────────┘    │
-//!    │   │                       ▼                                    │
-//!    │   │  Return (host     Leaving(host)                            │
-//!    └───┼── confirmed ──────────┘ │                                  │
-//!        │   absence)              │ delete (a user)                  │ delete (a user)
-//!        │ delete (a user)         ▼                                  ▼
-//!        │                      Removing(host) <──────────────────────┘
+//!   Pending ──────────────────────────────────────────────────> On(host) ── Park (off or saved, to give up its ─────┐
+//!    ▲   │                                                       │  │ ▲     host, disks there) ──> Parked(host)     │
+//!    │   │          Leave (nothing there is worth keeping, and   │  │ └──── Unpark (resumed, room there) ────┘      │
+//!    │   │          it is to leave, or the host refuses it or    │  │                                               │
+//!    │   │          is being drained)                            │  │                                               │
+//!    │   │                       ┌───────────────────────────────┘  │                                               │
+//!    │   │                       ▼                                  │                                               │
+//!    │   │  Return (host     Leaving(host)                          │                                               │
+//!    └───┼── confirmed ──────────┘ │                                │                                               │
+//!        │   absence)              │ delete (a user)                │ delete (a user); Remove (terminated and off)  │
+//!        │ delete (a user)         ▼                                ▼                                               │
+//!        │                      Removing(host) <────────────────────┴───────────────────────────────────────────────┘
 //!        ▼                         │
 //!   Removing(nowhere) ── Forget ───┴── Forget (host confirmed absence) ──> row gone
 //! ```
@@ -28,8 +29,8 @@ use crate::leases::LeaseTrouble;
 use crate::placement::{self, Board, Refusal};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::images::ImagePhase;
-use holm_model::vms::{NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus};
-use holm_model::{ClusterId, HostId, Timestamp, Trouble, TroubleClass, VmId, World};
+use holm_model::vms::{Export, NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus, VmVerb};
+use holm_model::{ClusterId, HostId, ImageId, Timestamp, Trouble, TroubleClass, UserId, VmId, World};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -63,6 +64,27 @@ pub enum Step {
         /// Why, one sentence.
         why: String,
     },
+    /// `On` -> `Parked`: its CPU and memory are free for others.
+    Park {
+        /// Why, one sentence.
+        why: String,
+    },
+    /// `Parked` -> `On`: it books its host again.
+    Unpark {
+        /// The host's name, for the VM's history.
+        host_name: String,
+        /// The host's cluster, for the VM's history.
+        cluster: ClusterId,
+        /// Why now, one sentence.
+        why: String,
+    },
+    /// What the guest wrote on persistent disks is to become the images' content, before it is removed.
+    Give {
+        /// The disks by number, and their images.
+        disks: Vec<(u32, ImageId)>,
+    },
+    /// `On` or `Parked` -> `Removing`: it was to be deleted once it is off.
+    Remove,
     /// `Removing` -> the row is deleted.
     Forget,
 }
@@ -83,7 +105,16 @@ pub fn next(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdic
     match vm.phase {
         VmPhase::Pending => pending(vm, world, board, now),
         VmPhase::On(host) => match world.host(host) {
-            Some(row) => on(vm, row, now),
+            Some(row) => on(vm, row, world, board, now),
+            None => stuck(
+                vm,
+                now,
+                format!("Its host {host} was deleted; its disks were there. Delete the VM."),
+                TroubleClass::Permanent,
+            ),
+        },
+        VmPhase::Parked(host) => match world.host(host) {
+            Some(row) => parked(vm, row, world, board, now),
             None => stuck(
                 vm,
                 now,
@@ -184,7 +215,7 @@ fn images(vm: &Vm, world: &dyn World, now: Timestamp) -> Option<Verdict<Step>> {
         };
         let name = &image.meta.name;
         match image.phase {
-            ImagePhase::Ready if image.content.is_some() => {}
+            ImagePhase::Ready if image.content.is_some() || image.is_blank() => {}
             ImagePhase::Ready => {
                 return permanent(format!("Its image {name} has lost its content. Delete the image and import it."));
             }
@@ -230,7 +261,128 @@ fn rests_until(vm: &Vm, host: HostId) -> Option<Timestamp> {
     Some(left.plus(rest))
 }
 
-fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
+/// Whether its host has anything of it that is nowhere else: disks that a guest has written to, or its memory.
+#[must_use]
+pub fn worth_keeping(vm: &Vm) -> bool {
+    vm.status.ever_started && vm.spec.keeps_disks() || vm.status.observed == Observed::Saved
+}
+
+/// Whether the host has carried out that it does not run, and how it says so.
+fn rests(vm: &Vm) -> bool {
+    let known = vm.status.generation >= vm.generation;
+    let saved = vm.spec.power == Power::Saved && vm.status.observed == Observed::Saved;
+    let off = matches!(vm.status.observed, Observed::Off | Observed::Failed);
+    known && !vm.spec.power.wants_process() && (saved || off)
+}
+
+/// A VM that is to be deleted once it is off: what its end still waits for. `None` when it is not off.
+fn ending(vm: &Vm, host: &Host, world: &dyn World, now: Timestamp) -> Option<Verdict<Step>> {
+    if !vm.spec.terminate {
+        return None;
+    }
+    if !rests(vm) {
+        return None;
+    }
+    for export in &vm.spec.exports {
+        let Some(image) = world.image(export.image) else { continue };
+        let name = &image.meta.name;
+        match image.phase {
+            ImagePhase::Awaiting => {
+                let says = vm.status.exports.iter().find(|told| told.image == export.image);
+                let tail = says.and_then(|told| told.message.as_deref()).unwrap_or_default().trim_end_matches('.');
+                let tail = if tail.is_empty() { String::new() } else { format!(": {tail}") };
+                return Some(Verdict::wait(format!(
+                    "Waits until host {} has sent its disk {} for image {name}{tail}.",
+                    host.meta.name, export.disk
+                )));
+            }
+            // What the guest wrote is on the host alone: only somebody can decide to lose it.
+            ImagePhase::Failed if vm.spec.images().any(|own| own == export.image) => {
+                let why = image.trouble.as_ref().map_or("the host gave no reason", |t| t.why.trim_end_matches('.'));
+                return Some(stuck(
+                    vm,
+                    now,
+                    format!("What it wrote could not be saved in image {name}: {why}. Delete the VM to lose it."),
+                    TroubleClass::Permanent,
+                ));
+            }
+            _ => {}
+        }
+    }
+    let disks: Vec<(u32, ImageId)> = vm
+        .spec
+        .disks
+        .iter()
+        .filter(|disk| disk.persistent && !disk.read_only && vm.status.ever_started)
+        .filter_map(|disk| Some((disk.id, disk.image?)))
+        .collect();
+    Some(Verdict::Do(if disks.is_empty() { Step::Remove } else { Step::Give { disks } }))
+}
+
+/// Where a VM that gave up its host is: off, and its disks there. It goes on there when it is to and there is room.
+fn parked(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
+    if let Some(verdict) = ending(vm, host, world, now) {
+        return verdict;
+    }
+    let name = &host.meta.name;
+    if vm.spec.placement.away || !vm.spec.power.wants_process() {
+        return Verdict::wait(format!(
+            "It gave up its CPU and memory; its disks wait on host {name}. Resume it to have it run there again."
+        ));
+    }
+    if let Some(target) = vm.spec.placement.target.filter(|target| *target != host.id) {
+        return stuck(
+            vm,
+            now,
+            format!("It is to run on host {target}, and its disks are on host {name}."),
+            TroubleClass::Permanent,
+        );
+    }
+    match board.returns(vm, host.id, world) {
+        Ok(()) => Verdict::Do(Step::Unpark {
+            host_name: name.to_string(),
+            cluster: host.cluster,
+            why: format!("It goes on on host {name}, where its disks are."),
+        }),
+        Err(why) => Verdict::wait(format!("Its disks are on host {name}, which cannot run it now: {why}.")),
+    }
+}
+
+/// What follows for a VM that is to leave its host once it rests.
+fn departure(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) -> Option<Verdict<Step>> {
+    let placement = &vm.spec.placement;
+    let name = &host.meta.name;
+    let moves = placement.then.is_some();
+    if !rests(vm) {
+        return None;
+    }
+    if placement.away && worth_keeping(vm) {
+        return Some(Verdict::Do(Step::Park { why: format!("It gave up its CPU and memory on host {name}.") }));
+    }
+    if moves && worth_keeping(vm) {
+        // It was not when the move was asked for; a later start made it so.
+        return Some(stuck(
+            vm,
+            now,
+            format!("It is to move, and its disks or its saved memory are on host {name} alone."),
+            TroubleClass::Permanent,
+        ));
+    }
+    if placement.away || moves {
+        return Some(Verdict::Do(Step::Leave { why: format!("It leaves host {name} as asked."), refused: false }));
+    }
+    if placement.resched && !worth_keeping(vm) && placement.host.is_none() {
+        let better = board.better(vm, host.id, world)?;
+        let better = world.host(better).map_or_else(|| better.to_string(), |row| row.meta.name.to_string());
+        return Some(Verdict::Do(Step::Leave {
+            why: format!("It is to be placed anew, and host {better} is better than host {name}."),
+            refused: false,
+        }));
+    }
+    None
+}
+
+fn on(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
     let name = &host.meta.name;
     let status = &vm.status;
     let pinned = vm.spec.placement.host == Some(host.id);
@@ -238,6 +390,9 @@ fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
     let may_leave = !status.ever_started && !pinned;
     let said = status.message.as_deref().unwrap_or("it gave no reason").trim_end_matches('.');
 
+    if let Some(verdict) = ending(vm, host, world, now).or_else(|| departure(vm, host, world, board, now)) {
+        return verdict;
+    }
     if may_leave && host.spec.schedulable == Schedulable::Draining {
         return Verdict::Do(Step::Leave {
             why: format!("Host {name} is draining and the VM never started there."),
@@ -259,7 +414,12 @@ fn on(vm: &Vm, host: &Host, now: Timestamp) -> Verdict<Step> {
     }
     match compare(vm) {
         Match::Same(what, more) => {
-            Verdict::Settled { why: format!("{what} on host {name} since {}{more}.", status.since) }
+            let failed = vm.attempt.as_ref().and_then(|attempt| Some((attempt.verb, attempt.failed.as_deref()?)));
+            let failed = failed.map(|(verb, says)| {
+                format!(" The last {} failed: {}.", crate::vm_actions::word(verb), says.trim_end_matches('.'))
+            });
+            let failed = failed.unwrap_or_default();
+            Verdict::Settled { why: format!("{what} on host {name} since {}{more}.{failed}", status.since) }
         }
         Match::Under(what) if host.status.connected => Verdict::wait(format!("Host {name} {what}{}", tail(vm))),
         Match::Under(what) => {
@@ -346,17 +506,15 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
                     disk.size_mib = disk.size_mib.max(*size_mib);
                 }
             }
+            vm.spec.placement.target = None;
+            vm.spec.placement.resched = false;
+            if let Some(power) = vm.spec.placement.then.take() {
+                go_on(vm, power);
+            }
             vm.leases.clone_from(leases);
             vm.status = VmStatus::default();
-            let seq = vm.history.last().map_or(0, |stay| stay.seq.saturating_add(1));
-            vm.history.push(PlacementRecord {
-                seq,
-                host_name: host_name.clone(),
-                cluster: *cluster,
-                ..PlacementRecord::begin(*host, now)
-            });
-            let surplus = vm.history.len().saturating_sub(HISTORY);
-            vm.history.drain(..surplus);
+            vm.attempt = None;
+            begin_stay(vm, *host, host_name, *cluster, now);
             enter(vm, VmPhase::On(*host), revision, now);
             vm.why.clone_from(why);
         }
@@ -376,11 +534,50 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
         }
         Step::Return { why } => {
             vm.status = VmStatus::default();
+            vm.attempt = None;
             end_stay(vm, now);
+            // What it kept on that host alone is gone with it.
+            vm.spec.snapshots.clear();
+            vm.spec.revert = None;
+            for disk in &mut vm.spec.disks {
+                disk.snapshots.clear();
+                disk.current_snapshot = None;
+                disk.revert = None;
+            }
             enter(vm, VmPhase::Pending, revision, now);
             vm.why.clone_from(why);
         }
-        Step::Forget => {}
+        Step::Park { why } => {
+            let VmPhase::On(host) = vm.phase else { return };
+            end_stay(vm, now);
+            vm.attempt = None;
+            enter(vm, VmPhase::Parked(host), revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Unpark { host_name, cluster, why } => {
+            let VmPhase::Parked(host) = vm.phase else { return };
+            vm.spec.placement.target = None;
+            // The plan for its host changes with the phase alone; a new generation tells its answer from older ones.
+            changed(vm);
+            begin_stay(vm, host, host_name, *cluster, now);
+            enter(vm, VmPhase::On(host), revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Give { disks } => {
+            vm.spec.exports.retain(|export| disks.iter().all(|(_, image)| export.image != *image));
+            // From here on the disk's content is on its way, and asking for it is not done twice.
+            for disk in vm.spec.disks.iter_mut().filter(|disk| disks.iter().any(|(id, _)| *id == disk.id)) {
+                disk.persistent = false;
+            }
+            vm.spec.exports.extend(disks.iter().map(|(disk, image)| Export {
+                disk: *disk,
+                snapshot: None,
+                image: *image,
+            }));
+            changed(vm);
+        }
+        Step::Remove => remove(vm, revision, now),
+        Step::Forget => end_stay(vm, now),
     }
 }
 
@@ -389,7 +586,7 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
 pub fn remove(vm: &mut Vm, revision: u64, now: Timestamp) {
     match vm.phase {
         VmPhase::Pending => enter(vm, VmPhase::Removing(None), revision, now),
-        VmPhase::On(host) => {
+        VmPhase::On(host) | VmPhase::Parked(host) => {
             if vm.status.observed == Observed::Absent {
                 vm.status.observed = Observed::Unknown;
             }
@@ -415,10 +612,83 @@ fn enter(vm: &mut Vm, phase: VmPhase, revision: u64, now: Timestamp) {
     vm.phase_since = now;
 }
 
-fn end_stay(vm: &mut Vm, now: Timestamp) {
-    if let Some(stay) = vm.history.last_mut() {
-        stay.until.get_or_insert(now);
+/// It was moved, and does what it did before.
+fn go_on(vm: &mut Vm, power: Power) {
+    vm.spec.power = power;
+    if power.wants_process() {
+        vm.spec.boot_seq = vm.spec.boot_seq.saturating_add(1);
     }
+    changed(vm);
+}
+
+fn begin_stay(vm: &mut Vm, host: HostId, host_name: &str, cluster: ClusterId, now: Timestamp) {
+    let seq = vm.history.last().map_or(0, |stay| stay.seq.saturating_add(1));
+    vm.history.push(PlacementRecord {
+        seq,
+        host_name: host_name.to_owned(),
+        cluster,
+        ..PlacementRecord::begin(host, now)
+    });
+    let surplus = vm.history.len().saturating_sub(HISTORY);
+    vm.history.drain(..surplus);
+}
+
+fn end_stay(vm: &mut Vm, now: Timestamp) {
+    let asked = vm.action.filter(|action| {
+        let placement = &vm.spec.placement;
+        matches!(vm.phase, VmPhase::Removing(_))
+            || placement.away
+            || placement.then.is_some()
+            || action.verb == VmVerb::Recover
+    });
+    if let Some(stay) = vm.history.last_mut().filter(|stay| stay.until.is_none()) {
+        stay.until = Some(now);
+        if stay.running_from.is_some() {
+            stay.running_until.get_or_insert(now);
+        }
+        stay.ended_by = asked.map(|action| action.verb);
+        stay.ended_by_user = asked.and_then(|action| action.by);
+    }
+}
+
+/// The stay goes on with another size or owner: what was, ends, and a new record begins, so that each record has one
+/// size from its beginning to its end.
+pub fn split_stay(vm: &mut Vm, verb: VmVerb, by: Option<UserId>, now: Timestamp) {
+    let Some(stay) = vm.history.last_mut().filter(|stay| stay.until.is_none()) else { return };
+    let mut next = stay.clone();
+    let runs = stay.running_from.is_some() && stay.running_until.is_none();
+    stay.until = Some(now);
+    if stay.running_from.is_some() {
+        stay.running_until.get_or_insert(now);
+    }
+    stay.ended_by = Some(verb);
+    stay.ended_by_user = by;
+    next.seq = stay.seq.saturating_add(1);
+    next.from = now;
+    next.running_from = runs.then_some(now);
+    next.running_until = None;
+    vm.history.push(next);
+    let surplus = vm.history.len().saturating_sub(HISTORY);
+    vm.history.drain(..surplus);
+}
+
+/// Somebody gives up everything the VM has on its host: it is removed there, disks included, and placed anew. `revision`
+/// is that of the picture the request was decided in ([`World::revision`]).
+pub fn recreate(vm: &mut Vm, revision: u64, now: Timestamp) {
+    if let VmPhase::On(host) | VmPhase::Parked(host) = vm.phase {
+        if vm.status.observed == Observed::Absent {
+            vm.status.observed = Observed::Unknown;
+        }
+        enter(vm, VmPhase::Leaving(host), revision, now);
+    }
+    vm.spec.power = Power::On;
+    vm.spec.boot_seq = vm.spec.boot_seq.saturating_add(1);
+    vm.spec.placement.away = false;
+    vm.spec.placement.then = None;
+    vm.spec.exports.clear();
+    vm.attempt = None;
+    changed(vm);
+    vm.why = "It is being made anew.".into();
 }
 
 /// Whether a host's word that nothing of the VM is left counts: the VM is to leave or to be removed from that very

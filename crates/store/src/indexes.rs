@@ -155,9 +155,7 @@ fn needs(vm: &Vm) -> (&[DiskSpec], &Boot) {
 
 /// What one VM books, and where.
 fn booking(vm: &Vm) -> Option<(HostId, Booked)> {
-    let spec = &vm.spec;
-    let booked = Booked { cpu: spec.cpu, memory_mib: spec.memory_mib, disk_mib: spec.disk_mib(), vms: 1 };
-    vm.phase.host().map(|host| (host, booked))
+    vm.books()
 }
 
 impl Indexes {

@@ -1,8 +1,9 @@
 //! What a durable journal must do. Two are here: SQLite for real life, memory for simulations.
 
+use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
 use crate::error::JournalError;
-use holm_model::{ObjectKind, ObjectRef};
+use holm_model::{ObjectKind, ObjectRef, Timestamp};
 use uuid::Uuid;
 
 /// An object written down.
@@ -34,6 +35,8 @@ pub struct Batch {
     pub sequences: Vec<(ObjectKind, u32)>,
     /// Lines for the audit log.
     pub audit: Vec<AuditLine>,
+    /// Stays of VMs that ended.
+    pub stays: Vec<StayRecord>,
 }
 
 /// A row as the journal gives it back.
@@ -108,4 +111,10 @@ pub trait ColdReader: Send {
     /// # Errors
     /// When they cannot be read.
     fn scan_audit(&mut self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, AuditLine)>, JournalError>;
+
+    /// Stays of VMs that ended after `from` and began before `to`, in the order in which they ended, at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn scan_stays(&mut self, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<StayRecord>, JournalError>;
 }

@@ -20,6 +20,7 @@
 //!
 //! Start reading at [`Store`], then [`State`] and [`Journal`].
 
+mod accounting;
 mod audit;
 pub mod docs;
 mod error;
@@ -28,6 +29,7 @@ mod indexes;
 mod journal;
 mod memory;
 mod nouns;
+mod runs;
 mod sqlite;
 mod state;
 mod store;
@@ -35,6 +37,7 @@ mod table;
 mod tx;
 mod writer;
 
+pub use accounting::{Prices, StayRecord};
 pub use audit::AuditLine;
 pub use error::{JournalError, StoreError, WriteError};
 pub use feed::{Feed, FeedItem, Missed};

@@ -1,10 +1,11 @@
 //! The durable journal: one SQLite file in WAL mode, synced at every commit.
 
+use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
 use crate::error::JournalError;
 use crate::journal::{Batch, ColdReader, Journal, Loaded, StoredRow};
 use crate::nouns::KINDS;
-use holm_model::{ObjectKind, ObjectRef};
+use holm_model::{ObjectKind, ObjectRef, Timestamp};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -44,6 +45,10 @@ const SCHEMA: &[&str] = &["
     CREATE TABLE acl (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
     CREATE TABLE zone (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
     CREATE TABLE ended_vm (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL) STRICT;
+", "
+    CREATE TABLE stay (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, began INTEGER NOT NULL, ended INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+    CREATE INDEX stay_ended ON stay (ended);
 "];
 
 /// The statements of one noun's table. Spelled out, because prepared statements are found again by their text.
@@ -369,6 +374,12 @@ impl Journal for SqliteJournal {
                     .and_then(|mut s| s.execute([text]))
                     .map_err(write_error)?;
             }
+            for record in batches.iter().flat_map(|b| &b.stays) {
+                let text = serde_json::to_string(record).map_err(|e| JournalError::Write { source: e.into() })?;
+                tx.prepare_cached("INSERT INTO stay (began, ended, record) VALUES (?1, ?2, ?3)")
+                    .and_then(|mut s| s.execute(params![record.stay.from.0, record.until().0, text]))
+                    .map_err(write_error)?;
+            }
         }
         tx.commit().map_err(write_error)
     }
@@ -415,6 +426,24 @@ impl ColdReader for SqliteReader {
             let (number, line): (u64, String) = row.map_err(read_error)?;
             let line = serde_json::from_str(&line).map_err(|e| damaged(format!("audit line {number}: {e}")))?;
             Ok((number, line))
+        })
+        .collect()
+    }
+
+    fn scan_stays(&mut self, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<StayRecord>, JournalError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT number, record FROM stay WHERE ended > ?1 AND began < ?2 ORDER BY ended, number LIMIT ?3",
+            )
+            .map_err(read_error)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(params![from.0, to.0, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(read_error)?;
+        rows.map(|row| {
+            let (number, record): (u64, String) = row.map_err(read_error)?;
+            serde_json::from_str(&record).map_err(|e| damaged(format!("stay {number}: {e}")))
         })
         .collect()
     }

@@ -1,5 +1,6 @@
 //! The store as callers see it.
 
+use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
 use crate::error::{StoreError, WriteError};
 use crate::feed::{BACKLOG, Feed, History};
@@ -7,7 +8,7 @@ use crate::journal::{ColdReader, Journal};
 use crate::state::State;
 use crate::tx::Tx;
 use crate::writer::{Core, IN_CLOSURE, Job, Published, Shared};
-use holm_model::Change;
+use holm_model::{Change, Timestamp};
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -189,6 +190,16 @@ impl Store {
     pub fn audit_lines(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, AuditLine)>, StoreError> {
         let mut cold = self.0.cold.lock().unwrap_or_else(PoisonError::into_inner);
         cold.scan_audit(before, limit).map_err(|e| StoreError::Read(Arc::new(e)))
+    }
+
+    /// Stays of VMs that ended after `from` and began before `to`, in the order in which they ended, at most `limit`.
+    /// Reads from disk: call it where blocking is fine. Stays that go on are in the rows of their VMs.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn ended_stays(&self, from: Timestamp, to: Timestamp, limit: usize) -> Result<Vec<StayRecord>, StoreError> {
+        let mut cold = self.0.cold.lock().unwrap_or_else(PoisonError::into_inner);
+        cold.scan_stays(from, to, limit).map_err(|e| StoreError::Read(Arc::new(e)))
     }
 
     /// Gives disk space back and keeps only the newest `audit_lines` lines of the audit log. Transactions wait meanwhile.

@@ -1,6 +1,7 @@
 //! What was done with a VM: its last action, its stays on hosts, and what is left of it when it is over.
 
-use super::Vm;
+use super::{DiskSnapshot, DiskSpec, NicSpec, Vm, VmSnapshot};
+use crate::CpuShare;
 use crate::{ClusterId, HostId, Timestamp, UserId, VmId};
 use serde::{Deserialize, Serialize};
 
@@ -137,4 +138,76 @@ impl PlacementRecord {
             ended_by_user: None,
         }
     }
+}
+
+/// Something a host has been asked to do with a VM that it may turn out not to be able to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What.
+    pub verb: VmVerb,
+    /// The generation that asks for it.
+    pub generation: u64,
+    /// What puts the spec right when the host cannot.
+    pub undo: Undo,
+    /// Set once it is known that the host could not, and the spec was put right: what it said.
+    #[serde(default)]
+    pub failed: Option<String>,
+}
+
+/// What puts a spec right again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Nothing has to be put right.
+    Nothing,
+    /// The disk is not there after all.
+    TakeDisk(u32),
+    /// The disk is still there, at this place among the disks.
+    GiveDisk(usize, Box<DiskSpec>),
+    /// The card is not there after all.
+    TakeNic(u32),
+    /// The card is still there, or still as it was, at this place among the cards.
+    GiveNic(usize, Box<NicSpec>),
+    /// The disk is as large as it was.
+    DiskSize(u32, u64),
+    /// The VM has the size it had.
+    Size {
+        /// CPU booked.
+        cpu: CpuShare,
+        /// Processors.
+        vcpus: u32,
+        /// MiB.
+        memory_mib: u64,
+    },
+    /// There is no such snapshot after all.
+    TakeSnapshot(u32),
+    /// The snapshot is still there.
+    GiveSnapshot(VmSnapshot),
+    /// The VM goes on as it was.
+    ForgetRevert,
+    /// There is no such snapshot of the disk after all.
+    TakeDiskSnapshot {
+        /// The disk.
+        disk: u32,
+        /// The snapshot.
+        snapshot: u32,
+        /// The one that the disk's content continues.
+        current: Option<u32>,
+    },
+    /// The disk's snapshot is still there.
+    GiveDiskSnapshot {
+        /// The disk.
+        disk: u32,
+        /// The snapshot.
+        snapshot: DiskSnapshot,
+        /// The one that the disk's content continues.
+        current: Option<u32>,
+    },
+    /// The disk goes on as it was.
+    ForgetDiskRevert {
+        /// The disk.
+        disk: u32,
+        /// The one that the disk's content continues.
+        current: Option<u32>,
+    },
 }

@@ -5,7 +5,7 @@
 
 use super::{Amounts, Room};
 use crate::expressions::{ExpressionError, HostValues, Rank, Requirement, changes_by_itself};
-use holm_model::vms::PlacementRule;
+use holm_model::vms::{PlacementRule, Vm};
 use holm_model::{Booked, CpuShare, World};
 use std::collections::BTreeMap;
 
@@ -58,9 +58,10 @@ pub(super) struct Asks {
 }
 
 impl Asks {
-    /// Reads what is asked, for a look at one host.
-    pub(super) fn read(rule: &PlacementRule) -> Self {
-        Memory::default().take(rule, 0)
+    /// Reads what a VM asks, for a look at one host. Who was sent to a host asks nothing.
+    pub(super) fn read_for(vm: &Vm) -> Self {
+        let rule = &vm.spec.placement;
+        if rule.target.is_some() { Self::default() } else { Memory::default().take(rule, 0) }
     }
 
     /// Whether the room at this place on the board meets the requirement.
