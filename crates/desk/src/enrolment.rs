@@ -79,6 +79,29 @@ fn host_name(state: &State, hostname: &str, id: HostId) -> Result<Name, Error> {
     Ok(Name::new(format!("{base}-{id}"))?)
 }
 
+/// The host of this name that was made by hand and that no machine has joined as.
+fn unclaimed<'a>(state: &'a State, name: &Name) -> Option<&'a Arc<Row<Host>>> {
+    let rows = state.named::<Host>(name.as_str()).into_iter().filter_map(|id| state.get::<Host>(id));
+    rows.into_iter().find(|row| !row.value.is_claimed())
+}
+
+/// Whether a machine may still join under this name.
+fn is_open(state: &State, name: &Name) -> bool {
+    state.named::<Host>(name.as_str()).is_empty() || unclaimed(state, name).is_some()
+}
+
+fn sign_for<C>(
+    sign: impl FnOnce(HostId, &Name) -> Result<(String, C), String>,
+    id: HostId,
+    name: &Name,
+) -> Result<(String, C), Error> {
+    sign(id, name).map_err(|why| {
+        Error::new(ErrorKind::Invalid, format!("the certificate request was refused: {why}"))
+            .hint("Use the agent of this release.")
+            .field("csr_pem")
+    })
+}
+
 impl Desk {
     /// Makes a token with which one machine may join; administrators only.
     ///
@@ -109,7 +132,7 @@ impl Desk {
                     find_for::<Cluster>(tx, &asked.caller, key, Access::Use).map_err(|e| e.field("cluster"))?.value.id;
                 let host_name = draft.name.map(Name::new).transpose()?;
                 if let Some(name) = &host_name
-                    && !tx.named::<Host>(name.as_str()).is_empty()
+                    && !is_open(tx, name)
                 {
                     return Err(Error::new(ErrorKind::Conflict, format!("there is a host named {:?}", name.as_str()))
                         .hint("Choose another name.")
@@ -190,6 +213,17 @@ impl Desk {
                         Error::new(ErrorKind::Unauthenticated, "the join token is unknown, used or expired")
                             .hint("Make a new one on the front-end: holm host join-token.")
                     })?;
+                if let Some(row) = token.host_name.as_ref().and_then(|name| unclaimed(tx, name)) {
+                    // It was made by hand and has waited for this machine, with its own name, cluster and attributes.
+                    let host = row.value.clone();
+                    let (certificate_sha256, certificate) = sign_for(sign, host.id, &host.meta.name)?;
+                    let id = host.id;
+                    let status = HostStatus { last_seen: now, ..host.status.clone() };
+                    tx.put(Host { certificate_sha256, status, ..host });
+                    tx.update::<JoinToken>(token.id, |token| token.used_by = Some(id));
+                    tx.audit(AuditLine { object: Some(Host::object(id)), ..line });
+                    return Ok((id, certificate));
+                }
                 let id = tx.next_id::<Host>();
                 let name = match token.host_name.clone() {
                     Some(name) if tx.named::<Host>(name.as_str()).is_empty() => name,
@@ -202,11 +236,7 @@ impl Desk {
                     }
                     None => host_name(tx, &hostname, id)?,
                 };
-                let (certificate_sha256, certificate) = sign(id, &name).map_err(|why| {
-                    Error::new(ErrorKind::Invalid, format!("the certificate request was refused: {why}"))
-                        .hint("Use the agent of this release.")
-                        .field("csr_pem")
-                })?;
+                let (certificate_sha256, certificate) = sign_for(sign, id, &name)?;
                 tx.put(Host {
                     id,
                     meta: Meta::new(name, (ADMIN_USER, ADMIN_GROUP), public(), Attributes::default(), now),
