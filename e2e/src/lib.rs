@@ -8,8 +8,10 @@
 
 pub mod by_hand;
 pub mod cloud;
+pub mod dev;
 pub mod lab;
 pub mod load;
+pub mod one;
 pub mod programs;
 pub mod traces;
 pub mod wait;

@@ -35,12 +35,20 @@ impl Http {
     /// # Errors
     /// When the connection breaks or the answer is no HTTP.
     pub fn call(&mut self, method: &str, path: &str, body: &str) -> Result<(u16, &[u8])> {
+        self.send(method, path, "application/json", body)
+    }
+
+    /// As [`Self::call`], with the body's type.
+    ///
+    /// # Errors
+    /// When the connection breaks or the answer is no HTTP.
+    pub fn send(&mut self, method: &str, path: &str, kind: &str, body: &str) -> Result<(u16, &[u8])> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: holm\r\n");
         if !self.token.is_empty() {
             request.push_str(&format!("authorization: Bearer {}\r\n", self.token));
         }
         if !body.is_empty() {
-            request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+            request.push_str(&format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
         request.push_str(body);

@@ -6,26 +6,83 @@ use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
-/// Measuring programs: package, kind (`example` or `bin`), name.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    ("holm-store", "example", "bench_store"),
-    ("holm-engine", "example", "bench_placement"),
-    ("holm-blobs", "example", "bench_blobs"),
-    ("holm-e2e", "bin", "holm-bench"),
+/// A measuring program.
+struct Program {
+    /// What it is chosen by.
+    name: &'static str,
+    package: &'static str,
+    /// `example` or `bin`.
+    kind: &'static str,
+    program: &'static str,
+    arguments: &'static [&'static str],
+    /// Whether it runs guests, which needs packages and an image.
+    guests: bool,
+}
+
+const PROGRAMS: &[Program] = &[
+    Program {
+        name: "bench_store",
+        package: "holm-store",
+        kind: "example",
+        program: "bench_store",
+        arguments: &[],
+        guests: false,
+    },
+    Program {
+        name: "bench_placement",
+        package: "holm-engine",
+        kind: "example",
+        program: "bench_placement",
+        arguments: &[],
+        guests: false,
+    },
+    Program {
+        name: "bench_blobs",
+        package: "holm-blobs",
+        kind: "example",
+        program: "bench_blobs",
+        arguments: &[],
+        guests: false,
+    },
+    Program {
+        name: "holm-bench",
+        package: "holm-e2e",
+        kind: "bin",
+        program: "holm-bench",
+        arguments: &[],
+        guests: true,
+    },
+    // OpenNebula's interface.
+    Program {
+        name: "one",
+        package: "holm-e2e",
+        kind: "bin",
+        program: "holm-bench",
+        arguments: &["one"],
+        guests: false,
+    },
 ];
 
-/// Runs the benchmarks whose program's name contains `filter`.
+/// Runs the benchmarks whose name contains `filter`.
 pub fn run(filter: Option<&str>, write: bool) -> Result<()> {
+    let chosen: Vec<&Program> = PROGRAMS.iter().filter(|p| filter.is_none_or(|f| p.name.contains(f))).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = PROGRAMS.iter().map(|p| p.name).collect();
+        anyhow::bail!("there is no such benchmark: there are {}", names.join(", "));
+    }
     command(&cargo(), &["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"])?;
     let bin = run::target_dir().join("release");
-    let holmd = bin.join("holmd").display().to_string();
-    command(&holmd, &["setup", "--tests"])?;
     let guest = run::target_dir().join("guest");
-    command(&holmd, &["image", "--out", &guest.display().to_string()])?;
+    if chosen.iter().any(|p| p.guests) {
+        let holmd = bin.join("holmd").display().to_string();
+        command(&holmd, &["setup", "--tests"])?;
+        command(&holmd, &["image", "--out", &guest.display().to_string()])?;
+    }
     let mut rows = vec![];
-    for (package, kind, name) in PROGRAMS.iter().filter(|p| filter.is_none_or(|f| p.2.contains(f))) {
+    for Program { package, kind, program: name, arguments: more, .. } in chosen {
         let flag = format!("--{kind}");
-        let arguments = ["run", "--release", "--quiet", "--locked", "--package", package, &flag, name];
+        let mut arguments = vec!["run", "--release", "--quiet", "--locked", "--package", package, &flag, name, "--"];
+        arguments.extend(*more);
         eprintln!("> cargo {}", arguments.join(" "));
         let done = Command::new(cargo())
             .args(arguments)

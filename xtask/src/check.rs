@@ -80,8 +80,10 @@ pub fn test() -> Result<()> {
     command(&holmd, &["setup", "--tests"])?;
     let guest = run::target_dir().join("guest").display().to_string();
     command(&holmd, &["image", "--out", &guest])?;
+    let clients = crate::clients::install()?.display().to_string();
     let bin = bin.display().to_string();
-    let environment = [("HOLM_BIN_DIR", bin.as_str()), ("HOLM_GUEST_DIR", guest.as_str())];
+    let environment =
+        [("HOLM_BIN_DIR", bin.as_str()), ("HOLM_GUEST_DIR", guest.as_str()), ("HOLM_CLIENTS_DIR", clients.as_str())];
     with_env(&cargo(), &["test", "--workspace", "--locked", "--exclude", "holm-e2e"], &environment)?;
     // Guests are heavy under emulation: one end-to-end test at a time, and nothing beside it.
     with_env(&cargo(), &["test", "--locked", "--package", "holm-e2e", "--", "--test-threads=1"], &environment)

@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod clients;
 mod dist;
 mod run;
 mod tidy;
@@ -39,6 +40,8 @@ enum Task {
     },
     /// Installs what the tests need and runs them all.
     Test,
+    /// Installs the clients of other projects that the end-to-end tests run; `test` does so by itself.
+    Clients,
     /// What CI runs: format, lints, documentation, structure, generated files, tests.
     Ci,
     /// Checks the structure of the house: floors, file sizes, words that do not belong.
@@ -72,6 +75,7 @@ fn main() -> Result<()> {
         Task::Down { rest } => run::up("down", &rest),
         Task::Image { rest } => run::up("image", &rest),
         Task::Test => check::test(),
+        Task::Clients => clients::install().map(|top| println!("{}", top.display())),
         Task::Ci => check::ci(),
         Task::Tidy => tidy::check(),
         Task::Openapi => check::generate(),
