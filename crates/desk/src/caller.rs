@@ -110,6 +110,15 @@ impl Caller {
         })
     }
 
+    /// The same person with the rights they have in any picture, also one inside a transaction.
+    pub(crate) fn seen_from(&self, state: &State) -> Cow<'_, Self> {
+        if self.is_current(state) {
+            return Cow::Borrowed(self);
+        }
+        let nobody = || Self { rights: Arc::new(Granted::nothing()), ..self.clone() };
+        Cow::Owned(self.clone().within(state).unwrap_or_else(nobody))
+    }
+
     /// The same person with the rights they have in a transaction; `None` when their account is gone or disabled.
     pub(crate) fn within(self, state: &State) -> Option<Self> {
         if self.is_current(state) {

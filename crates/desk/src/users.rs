@@ -151,7 +151,7 @@ impl Desk {
                 .field("name"));
         }
         let first = draft.groups.first().copied().unwrap_or(caller.primary_group());
-        may_create_user(caller, first)?;
+        may_create_user(&caller.at(&self.view().0), first)?;
         let kept = self.keep(draft.proof, draft.secret).await?;
         let id = self
             .change(caller, intent, "user.create", move |tx, asked| {

@@ -165,6 +165,7 @@ pub(crate) fn number<T: Noun>(value: &T) -> u32 {
 /// Finds the one object that `key` (an id or a name) means for this caller. Of several with the same name, the
 /// caller's own is meant; else the name must be unique among those they may see.
 pub(crate) fn find<'a, T: Seen>(state: &'a State, caller: &Caller, key: &str) -> Result<&'a Arc<Row<T>>, Error> {
+    let caller = &*caller.seen_from(state);
     let missing = || Error::not_found(T::KIND.noun(), key);
     if !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) {
         let number: u32 = key.parse().map_err(|_| missing())?;
@@ -206,6 +207,7 @@ pub(crate) fn find_for<'a, T: Seen>(
     key: &str,
     access: Access,
 ) -> Result<&'a Arc<Row<T>>, Error> {
+    let caller = &*caller.seen_from(state);
     let row = find::<T>(state, caller, key)?;
     check_access(&row.value, caller, access)?;
     Ok(row)
@@ -218,6 +220,7 @@ pub(crate) fn find_id<'a, T: Seen>(
     id: T::Id,
     access: Access,
 ) -> Result<&'a Arc<Row<T>>, Error> {
+    let caller = &*caller.seen_from(state);
     let row = see::<T>(state, caller, id)?;
     check_access(&row.value, caller, access)?;
     Ok(row)
@@ -225,6 +228,7 @@ pub(crate) fn find_id<'a, T: Seen>(
 
 /// An object that the caller may see, locked or not.
 pub(crate) fn see<'a, T: Seen>(state: &'a State, caller: &Caller, id: T::Id) -> Result<&'a Arc<Row<T>>, Error> {
+    let caller = &*caller.seen_from(state);
     state
         .get::<T>(id)
         .filter(|row| row.value.allows(caller, Access::Use))
@@ -327,6 +331,12 @@ impl View {
             let fault = seen.fault.as_ref()?;
             Some(format!("host {}: {fault}", row.value.meta.name))
         })
+    }
+
+    /// The variables that tell a VM's guest of its cards, such as `ETH0_IP`.
+    #[must_use]
+    pub fn card_variables(&self, vm: &Vm) -> Vec<(String, String)> {
+        holm_plan::context::card_variables(vm, &vm.leases, &*self.0)
     }
 
     /// The revision at which any object of a noun last changed.
