@@ -14,7 +14,8 @@ pub enum Due {
     AfterStart(i64),
 }
 
-/// Whether and how an action repeats. Days and months are those of the front-end's local calendar, UTC.
+/// Whether and how an action repeats: at the time of day of the first time, on days of the calendar of UTC. The first
+/// time is on no such day, unless it happens to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeat {
@@ -54,7 +55,7 @@ pub struct ScheduledAction {
     /// The action's arguments, comma separated.
     #[serde(default)]
     pub arguments: String,
-    /// When for the first time, or next.
+    /// When for the first time, or next; the last time, once it is never done again.
     pub due: Due,
     /// Whether it repeats.
     #[serde(default)]
@@ -68,7 +69,8 @@ pub struct ScheduledAction {
     /// What went wrong the last time.
     #[serde(default)]
     pub message: String,
-    /// A moment from which people should be warned of it.
+    /// From when on people should be warned of it: a moment, or, when it is before 1970, so long before the action. Holm
+    /// keeps it for whoever shows it.
     #[serde(default)]
     pub warning: Option<Timestamp>,
 }
