@@ -19,6 +19,18 @@ impl Piece {
         Self(Bytes::from(escaped))
     }
 
+    /// A text that is escaped already.
+    pub(crate) fn escaped(mut text: String) -> Self {
+        text.shrink_to_fit();
+        Self(Bytes::from(text))
+    }
+
+    /// A part of it, shared with it. Ends that lie beyond the text are taken as its end.
+    pub(crate) fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let end = range.end.min(self.0.len());
+        Self(self.0.slice(range.start.min(end)..end))
+    }
+
     /// Bytes in the response.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,353 @@
+//! `one.vmpool.*`
+
+use super::methods;
+use crate::accounting::{self, Month, Period};
+use crate::cache::Making;
+use crate::codes::{AUTHORIZATION, Failure};
+use crate::pools::{self, Order, Part, Whose};
+use crate::render::vms::{self as render, AnyVm};
+use crate::render::{group_name, user_name, vm_history, vm_monitoring};
+use crate::request::Request;
+use crate::xml::Xml;
+use crate::xmlrpc::{Answer, Piece};
+use holm_desk::{Row, View};
+use holm_model::vms::{EndedVm, Vm};
+use holm_model::{Timestamp, VmId};
+use std::iter::Peekable;
+use std::sync::Arc;
+
+methods! {
+    read "one.vmpool.accounting" => accounting,
+    change "one.vmpool.calculateshowback" => calculate_showback,
+    read "one.vmpool.info" => info,
+    read "one.vmpool.infoextended" => info_extended,
+    read "one.vmpool.infoset" => info_set,
+    read "one.vmpool.monitoring" => monitoring,
+    read "one.vmpool.showback" => showback,
+}
+
+/// How VMs are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As `one.vm.info` does.
+    Full,
+    /// As `one.vmpool.info` does.
+    Short,
+}
+
+/// Which VMs are wanted, by their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InState {
+    /// Those that are over as well.
+    Any,
+    /// All but those that are over.
+    NotDone,
+    /// Those in this state.
+    Only(u8),
+}
+
+/// `STATE` of a VM that is over.
+const DONE: u8 = 6;
+
+impl InState {
+    fn of(request: &Request<'_>, at: usize) -> Result<Self, Failure> {
+        match request.int_or(at, -1)? {
+            -2 => Ok(Self::Any),
+            -1 => Ok(Self::NotDone),
+            given => match u8::try_from(given) {
+                Ok(state) if state <= 11 => Ok(Self::Only(state)),
+                _ => Err(Failure::parameter(format!(
+                    "Incorrect state filter {given}: use -2 (any), -1 (any but DONE) or 0 to 11."
+                ))),
+            },
+        }
+    }
+
+    fn over(self) -> bool {
+        matches!(self, Self::Any | Self::Only(DONE))
+    }
+
+    fn present(self) -> bool {
+        self != Self::Only(DONE)
+    }
+}
+
+/// Joins two lists that are sorted by id into one.
+struct Merged<P: Iterator, E: Iterator> {
+    present: Peekable<P>,
+    ended: Peekable<E>,
+    order: Order,
+}
+
+enum Either<'a> {
+    Present(&'a Arc<Row<Vm>>),
+    Ended(&'a Arc<Row<EndedVm>>),
+}
+
+impl<'a, P, E> Iterator for Merged<P, E>
+where
+    P: Iterator<Item = &'a Arc<Row<Vm>>>,
+    E: Iterator<Item = &'a Arc<Row<EndedVm>>>,
+{
+    type Item = Either<'a>;
+
+    fn next(&mut self) -> Option<Either<'a>> {
+        let first = match (self.present.peek(), self.ended.peek()) {
+            (Some(present), Some(ended)) => {
+                let before = present.value.id < ended.value.id;
+                before == (self.order == Order::Ascending)
+            }
+            (present, _) => present.is_some(),
+        };
+        if first { self.present.next().map(Either::Present) } else { self.ended.next().map(Either::Ended) }
+    }
+}
+
+/// The VMs that the caller sees, filtered, cut and ordered.
+fn list(request: &Request<'_>, view: &View, whose: Whose, part: Part, state: InState) -> Vec<AnyVm> {
+    let caller = &request.caller;
+    let lost = if matches!(state, InState::Only(_)) { render::lost_hosts(view) } else { Default::default() };
+    let mut found = Vec::new();
+    let mut seen = 0;
+    let mut take = |either: Either<'_>| -> bool {
+        let vm = match &either {
+            Either::Present(row) => &row.value,
+            Either::Ended(row) => &row.value.vm,
+        };
+        if !whose.takes(caller, vm.meta.owner, vm.meta.group) {
+            return true;
+        }
+        let keep = |either: &Either<'_>| match either {
+            Either::Present(row) => AnyVm::Present((*row).clone()),
+            Either::Ended(row) => AnyVm::Ended((*row).clone()),
+        };
+        if let InState::Only(wanted) = state {
+            let any = keep(&either);
+            let is_lost = vm.phase.host().is_some_and(|host| lost.contains(&host));
+            if render::state(view, &any, is_lost).0 != wanted {
+                return true;
+            }
+        }
+        let Some(taken) = part.takes(vm.id.0, seen) else { return false };
+        seen += 1;
+        if taken {
+            found.push(keep(&either));
+        }
+        true
+    };
+    let order = Order::of(request, view);
+    // What is not wanted is not walked through at all.
+    let present = state.present().then(|| view.each::<Vm>(caller)).into_iter().flatten();
+    let ended = state.over().then(|| view.each::<EndedVm>(caller)).into_iter().flatten();
+    match order {
+        Order::Ascending => {
+            Merged { present: present.peekable(), ended: ended.peekable(), order }.all(&mut take);
+        }
+        Order::Descending => {
+            Merged { present: present.rev().peekable(), ended: ended.rev().peekable(), order }.all(&mut take);
+        }
+    }
+    found
+}
+
+/// Appends the documents of these VMs.
+pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form: Form, out: &mut Vec<Piece>) {
+    let caches = &request.door.caches;
+    let cache = match form {
+        Form::Full => &caches.vms,
+        Form::Short => &caches.short_vms,
+    };
+    let lost = if vms.len() > 1 { Some(render::lost_hosts(view)) } else { None };
+    let is_lost = |any: &AnyVm| match &lost {
+        Some(lost) => !lost.is_empty() && any.vm().phase.host().is_some_and(|host| lost.contains(&host)),
+        None => render::is_lost(view, any.vm()),
+    };
+    let making = Making {
+        own: &|any: &AnyVm| (any.id().0, render::own_stamp(any, is_lost(any))),
+        around: render::around_stamp(view),
+        exact: &|any| render::exact_stamp(view, any.vm()),
+        render: &|any| match form {
+            Form::Full => render::full(view, any, is_lost(any)),
+            Form::Short => render::short(view, any, is_lost(any)),
+        },
+    };
+    let documents = cache.documents(vms, &making);
+    out.reserve(documents.len());
+    for (any, document) in vms.iter().zip(documents) {
+        document.push(measured(request, any, form), out);
+    }
+}
+
+/// What was measured of a VM last, as a piece of its document.
+fn measured(request: &Request<'_>, any: &AnyVm, form: Form) -> Option<Piece> {
+    let vm = any.vm();
+    let sample = request.desk().vm_sample(vm.id)?;
+    let caches = &request.door.caches;
+    // The same sample reads differently once the VM is in another state.
+    let stamp = (u64::try_from(sample.at.0).unwrap_or(0), vm.status.observed as u64);
+    Some(match form {
+        Form::Short => caches.short_vm_monitoring.document(vm.id.0, stamp, || vm_monitoring::short(vm, &sample)),
+        Form::Full => caches.vm_monitoring.document(vm.id.0, stamp, || {
+            let samples = request.desk().vm_samples(vm.id);
+            let before = samples.iter().rev().find(|other| other.at < sample.at);
+            vm_monitoring::full(vm, &sample, before)
+        }),
+    })
+}
+
+fn pool(request: &Request<'_>, form: Form) -> Result<Answer, Failure> {
+    let (whose, part, state) = (Whose::of(request, 1)?, Part::of(request, 2)?, InState::of(request, 4)?);
+    if !request.text_or(5, "")?.is_empty() {
+        return Err(Failure::parameter("Searching is not supported: leave the search out and filter the answer."));
+    }
+    let view = request.view();
+    let vms = list(request, &view, whose, part, state);
+    let mut pieces = Vec::with_capacity(vms.len() + 2);
+    documents(request, &view, &vms, form, &mut pieces);
+    Ok(pools::answer("VM_POOL", pieces))
+}
+
+/// `(filter flag, first, last, state, search)`
+fn info(request: &Request<'_>) -> Result<Answer, Failure> {
+    pool(request, Form::Short)
+}
+
+/// `(filter flag, first, last, state, search)`
+fn info_extended(request: &Request<'_>) -> Result<Answer, Failure> {
+    pool(request, Form::Full)
+}
+
+/// `(ids, extended)`: those of the ids that the caller sees.
+fn info_set(request: &Request<'_>) -> Result<Answer, Failure> {
+    let (text, extended) = (request.text(1)?, request.flag_or(2, false)?);
+    let view = request.view();
+    let mut ids = std::collections::BTreeSet::new();
+    for part in crate::template::list(text) {
+        match part.parse::<u32>() {
+            Ok(id) => {
+                ids.insert(VmId(id));
+            }
+            Err(_) => {
+                let shown: String = part.chars().take(40).collect();
+                return Err(Failure::parameter(format!("{shown:?} is no VM id: give ids with commas between.")));
+            }
+        }
+    }
+    let mut vms: Vec<AnyVm> = ids.into_iter().filter_map(|id| super::vms::find(request, &view, id).ok()).collect();
+    if Order::of(request, &view) == Order::Descending {
+        vms.reverse();
+    }
+    let mut pieces = Vec::with_capacity(vms.len() + 2);
+    documents(request, &view, &vms, if extended { Form::Full } else { Form::Short }, &mut pieces);
+    Ok(pools::answer("VM_POOL", pieces))
+}
+
+/// `(filter flag, seconds)`: -1 all there is, 0 the newest of each VM.
+fn monitoring(request: &Request<'_>) -> Result<Answer, Failure> {
+    let (whose, seconds) = (Whose::of(request, 1)?, request.int_or(2, -1)?);
+    let view = request.view();
+    let since = (seconds > 0).then(|| request.desk().now().seconds() - i64::from(seconds));
+    let mut xml = Xml::new();
+    xml.within("MONITORING_DATA", |xml| {
+        for any in list(request, &view, whose, Part::All, InState::NotDone) {
+            if seconds == 0 {
+                if let Some(sample) = request.desk().vm_sample(any.id()) {
+                    vm_monitoring::record(xml, any.vm(), &sample);
+                }
+                continue;
+            }
+            for sample in request.desk().vm_samples(any.id()) {
+                if since.is_none_or(|since| sample.at.seconds() >= since) {
+                    vm_monitoring::record(xml, any.vm(), &sample);
+                }
+            }
+        }
+    });
+    Ok(Answer::Text(xml.into_string()))
+}
+
+/// `(filter flag, start, end)`: stays on hosts between the two times, -1 for open.
+fn accounting(request: &Request<'_>) -> Result<Answer, Failure> {
+    let whose = Whose::of(request, 1)?;
+    let (start, end) = (request.int_or(2, -1)?, request.int_or(3, -1)?);
+    let period = Period {
+        from: if start < 0 { i64::MIN } else { i64::from(start) },
+        until: if end < 0 { i64::MAX } else { i64::from(end) },
+    };
+    let view = request.view();
+    let (open, close) = (Piece::escape("<HISTORY>"), Piece::escape("</HISTORY>"));
+    let mut pieces = Vec::new();
+    for any in list(request, &view, whose, Part::All, InState::Any) {
+        let vm = any.vm();
+        let wanted: Vec<_> = vm.history.iter().filter(|record| period.meets(record.from, record.until)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let mut document = Vec::new();
+        documents(request, &view, std::slice::from_ref(&any), Form::Full, &mut document);
+        for record in wanted {
+            let mut xml = Xml::with_capacity(512);
+            vm_history::members(&mut xml, &view, vm, record);
+            pieces.push(open.clone());
+            pieces.push(Piece::escape(xml.as_str()));
+            pieces.extend(document.iter().cloned());
+            pieces.push(close.clone());
+        }
+    }
+    Ok(pools::answer("HISTORY_RECORDS", pieces))
+}
+
+/// Two parameters, month and year; -1 for open.
+fn month(request: &Request<'_>, at: usize) -> Result<Option<Month>, Failure> {
+    let (month, year) = (request.int_or(at, -1)?, request.int_or(at + 1, -1)?);
+    if month == -1 || year == -1 {
+        return Ok(None);
+    }
+    Month::new(year, month)
+        .map(Some)
+        .ok_or_else(|| Failure::parameter(format!("Wrong month {month} of year {year}: use 1 to 12, or -1 for open.")))
+}
+
+/// `(filter flag, start month, start year, end month, end year)`: computed from the history whenever it is asked for.
+fn showback(request: &Request<'_>) -> Result<Answer, Failure> {
+    let whose = Whose::of(request, 1)?;
+    let (first, last) = (month(request, 2)?, month(request, 4)?);
+    let view = request.view();
+    let now: Timestamp = request.desk().now();
+    let mut xml = Xml::new();
+    xml.within("SHOWBACK_RECORDS", |xml| {
+        for any in list(request, &view, whose, Part::All, InState::Any) {
+            let vm = any.vm();
+            for bill in accounting::bills(vm, first, last, now) {
+                xml.within("SHOWBACK", |xml| {
+                    xml.text("VMID", vm.id)
+                        .escaped("VMNAME", vm.meta.name.as_str())
+                        .text("UID", vm.meta.owner)
+                        .text("GID", vm.meta.group)
+                        .escaped("UNAME", &user_name(&view, vm.meta.owner))
+                        .escaped("GNAME", &group_name(&view, vm.meta.group))
+                        .text("YEAR", bill.month.year())
+                        .text("MONTH", bill.month.month())
+                        .text("CPU_COST", accounting::money(bill.cpu))
+                        .text("MEMORY_COST", accounting::money(bill.memory))
+                        .text("DISK_COST", accounting::money(bill.disk))
+                        .text("TOTAL_COST", accounting::money(bill.total()))
+                        .text("HOURS", accounting::money(bill.hours()))
+                        .text("RHOURS", accounting::money(bill.running_hours()));
+                });
+            }
+        }
+    });
+    Ok(Answer::Text(xml.into_string()))
+}
+
+/// `(start month, start year, end month, end year)`: nothing has to be computed in advance. Clients expect one blank.
+async fn calculate_showback(request: &Request<'_>) -> Result<Answer, Failure> {
+    month(request, 1)?;
+    month(request, 3)?;
+    if !request.caller.is_admin() {
+        let text = format!("User [{}] : only administrators may compute showback.", request.user());
+        return Err(Failure::new(AUTHORIZATION, text));
+    }
+    Ok(Answer::Text(" ".into()))
+}

@@ -1,0 +1,305 @@
+//! OpenNebula's state numbers, derived from phase, desire, last action and what the host says.
+//!
+//! Holm keeps small independent facts; the interface has one number for each combination that its own drivers go
+//! through. Here is the one place where the facts become numbers. Where Holm does in one step what the interface shows
+//! in several, only some of the numbers are ever seen.
+
+use holm_model::vms::{Observed, Power, Vm, VmPhase, VmVerb};
+
+/// `STATE`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each variant is the state it names")]
+pub(crate) enum State {
+    Pending = 1,
+    Hold = 2,
+    Active = 3,
+    Stopped = 4,
+    Suspended = 5,
+    Done = 6,
+    Poweroff = 8,
+    Undeployed = 9,
+    Cloning = 10,
+    CloningFailure = 11,
+}
+
+/// `LCM_STATE`, meaningful in [`State::Active`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each variant is the state it names")]
+pub(crate) enum Lcm {
+    Init = 0,
+    Prolog = 1,
+    Boot = 2,
+    Running = 3,
+    SaveStop = 5,
+    SaveSuspend = 6,
+    PrologMigrate = 8,
+    PrologResume = 9,
+    EpilogStop = 10,
+    Epilog = 11,
+    Shutdown = 12,
+    Unknown = 16,
+    Hotplug = 17,
+    ShutdownPoweroff = 18,
+    BootPoweroff = 20,
+    BootSuspended = 21,
+    CleanupDelete = 23,
+    HotplugSnapshot = 24,
+    HotplugNic = 25,
+    HotplugSaveAs = 26,
+    HotplugSaveAsPoweroff = 27,
+    HotplugSaveAsSuspended = 28,
+    ShutdownUndeploy = 29,
+    EpilogUndeploy = 30,
+    PrologUndeploy = 31,
+    HotplugPrologPoweroff = 33,
+    HotplugEpilogPoweroff = 34,
+    BootFailure = 36,
+    PrologFailure = 39,
+    DiskSnapshotPoweroff = 51,
+    DiskSnapshotRevertPoweroff = 52,
+    DiskSnapshotDeletePoweroff = 53,
+    DiskSnapshotSuspended = 54,
+    DiskSnapshotDeleteSuspended = 56,
+    DiskSnapshot = 57,
+    DiskSnapshotDelete = 59,
+    DiskResize = 62,
+    DiskResizePoweroff = 63,
+    HotplugNicPoweroff = 65,
+    HotplugResize = 66,
+}
+
+/// What of the rest of the cloud the numbers depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Around {
+    /// The VM's host is out of touch.
+    pub(crate) host_lost: bool,
+    /// An image the VM starts from is still on its way.
+    pub(crate) image_on_its_way: bool,
+    /// An image the VM starts from will not come.
+    pub(crate) image_failed: bool,
+}
+
+/// The numbers of a VM.
+pub(crate) fn of(vm: &Vm, around: Around) -> (State, Lcm) {
+    let active = |lcm: Lcm| (State::Active, lcm);
+    let plain = |state: State| (state, Lcm::Init);
+    let went_through_disk = vm.status.ever_started;
+    match vm.phase {
+        VmPhase::Pending if vm.spec.placement.hold => plain(State::Hold),
+        VmPhase::Pending if vm.spec.placement.away => match vm.spec.power {
+            Power::Saved => plain(State::Stopped),
+            _ => plain(State::Undeployed),
+        },
+        // Its disks keep it on a host where it has nothing else.
+        VmPhase::Parked(_) if !vm.spec.placement.away => plain(State::Pending),
+        VmPhase::Parked(_) if vm.spec.power == Power::Saved => plain(State::Stopped),
+        VmPhase::Parked(_) => plain(State::Undeployed),
+        VmPhase::Pending if around.image_failed => plain(State::CloningFailure),
+        VmPhase::Pending if around.image_on_its_way => plain(State::Cloning),
+        VmPhase::Pending => plain(State::Pending),
+        VmPhase::Leaving(_) => active(leaving(vm)),
+        VmPhase::Removing(_) => active(match vm.status.observed {
+            Observed::Running | Observed::Paused | Observed::Stopping => Lcm::Shutdown,
+            Observed::Failed => Lcm::CleanupDelete,
+            _ => Lcm::Epilog,
+        }),
+        VmPhase::On(_) if around.host_lost => active(Lcm::Unknown),
+        VmPhase::On(_) => match vm.status.observed {
+            Observed::Unknown | Observed::Preparing | Observed::Absent if vm.status.refused => {
+                active(Lcm::PrologFailure)
+            }
+            Observed::Unknown | Observed::Absent => active(Lcm::Prolog),
+            Observed::Preparing if went_through_disk => active(starting(vm)),
+            Observed::Preparing => active(Lcm::Prolog),
+            Observed::Failed if vm.status.ever_started => active(Lcm::Unknown),
+            Observed::Failed => active(Lcm::BootFailure),
+            Observed::Running | Observed::Stopping => running(vm),
+            Observed::Paused => match vm.spec.power {
+                Power::Paused if settled(vm) => plain(State::Suspended),
+                _ => running(vm),
+            },
+            Observed::Saved => match vm.spec.power {
+                Power::Saved if vm.spec.placement.away => active(Lcm::EpilogStop),
+                Power::Saved => match under_way(vm, Rest::Saved) {
+                    Some(lcm) => active(lcm),
+                    None => plain(State::Suspended),
+                },
+                Power::On | Power::Paused => active(Lcm::BootSuspended),
+                Power::Off | Power::OffHard => active(Lcm::ShutdownPoweroff),
+            },
+            Observed::Off => match vm.spec.power {
+                Power::On | Power::Paused if ended_by_itself(vm) => match under_way(vm, Rest::Off) {
+                    Some(lcm) => active(lcm),
+                    None => plain(State::Poweroff),
+                },
+                Power::On | Power::Paused => active(starting(vm)),
+                Power::Off | Power::OffHard | Power::Saved if vm.spec.placement.away => active(Lcm::EpilogUndeploy),
+                Power::Off | Power::OffHard | Power::Saved => match under_way(vm, Rest::Off) {
+                    Some(lcm) => active(lcm),
+                    None => plain(State::Poweroff),
+                },
+            },
+        },
+    }
+}
+
+/// The guest ended by itself and nobody has asked for another start.
+fn ended_by_itself(vm: &Vm) -> bool {
+    vm.status.ever_started && vm.status.boot_seq >= vm.spec.boot_seq
+}
+
+/// The host has carried out the newest generation.
+fn settled(vm: &Vm) -> bool {
+    vm.status.generation >= vm.generation
+}
+
+fn verb(vm: &Vm) -> Option<VmVerb> {
+    vm.action.filter(|action| action.generation == vm.generation).map(|action| action.verb)
+}
+
+fn starting(vm: &Vm) -> Lcm {
+    match verb(vm) {
+        _ if !vm.status.ever_started => Lcm::Boot,
+        Some(VmVerb::Resume | VmVerb::Start) => Lcm::BootPoweroff,
+        _ => Lcm::Boot,
+    }
+}
+
+fn leaving(vm: &Vm) -> Lcm {
+    match (vm.spec.placement.away, vm.spec.power) {
+        (true, Power::Saved) => Lcm::EpilogStop,
+        (true, _) => Lcm::EpilogUndeploy,
+        (false, _) => Lcm::PrologMigrate,
+    }
+}
+
+fn running(vm: &Vm) -> (State, Lcm) {
+    let active = |lcm: Lcm| (State::Active, lcm);
+    match vm.spec.power {
+        Power::Off | Power::OffHard if vm.spec.terminate => active(Lcm::Shutdown),
+        Power::Off | Power::OffHard if vm.spec.placement.away => active(Lcm::ShutdownUndeploy),
+        Power::Off | Power::OffHard => active(Lcm::ShutdownPoweroff),
+        Power::Saved if vm.spec.placement.away => active(Lcm::SaveStop),
+        Power::Saved => active(Lcm::SaveSuspend),
+        Power::On | Power::Paused => active(under_way(vm, Rest::Running).unwrap_or(Lcm::Running)),
+    }
+}
+
+/// What the VM does while something is done with its disks and cards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Running,
+    Saved,
+    Off,
+}
+
+/// The number of the action that the host has not confirmed yet, if there is one.
+fn under_way(vm: &Vm, rest: Rest) -> Option<Lcm> {
+    if settled(vm) {
+        // A copy of a disk may take much longer than the rest of its generation.
+        let copying = !vm.spec.exports.is_empty() && verb(vm) == Some(VmVerb::DiskSaveAs);
+        return copying.then_some(match rest {
+            Rest::Running => Lcm::HotplugSaveAs,
+            Rest::Saved => Lcm::HotplugSaveAsSuspended,
+            Rest::Off => Lcm::HotplugSaveAsPoweroff,
+        });
+    }
+    Some(match (verb(vm)?, rest) {
+        (VmVerb::DiskAttach | VmVerb::DiskDetach, Rest::Running) => Lcm::Hotplug,
+        (VmVerb::DiskAttach, _) => Lcm::HotplugPrologPoweroff,
+        (VmVerb::DiskDetach, _) => Lcm::HotplugEpilogPoweroff,
+        (
+            VmVerb::NicAttach
+            | VmVerb::NicDetach
+            | VmVerb::NicUpdate
+            | VmVerb::AliasAttach
+            | VmVerb::AliasDetach
+            | VmVerb::SecurityGroupAttach
+            | VmVerb::SecurityGroupDetach,
+            Rest::Running,
+        ) => Lcm::HotplugNic,
+        (
+            VmVerb::NicAttach
+            | VmVerb::NicDetach
+            | VmVerb::NicUpdate
+            | VmVerb::AliasAttach
+            | VmVerb::AliasDetach
+            | VmVerb::SecurityGroupAttach
+            | VmVerb::SecurityGroupDetach,
+            _,
+        ) => Lcm::HotplugNicPoweroff,
+        (VmVerb::SnapshotCreate | VmVerb::SnapshotDelete | VmVerb::SnapshotRevert, _) => Lcm::HotplugSnapshot,
+        (VmVerb::DiskSnapshotCreate, Rest::Running) => Lcm::DiskSnapshot,
+        (VmVerb::DiskSnapshotCreate, Rest::Saved) => Lcm::DiskSnapshotSuspended,
+        (VmVerb::DiskSnapshotCreate, Rest::Off) => Lcm::DiskSnapshotPoweroff,
+        (VmVerb::DiskSnapshotDelete, Rest::Running) => Lcm::DiskSnapshotDelete,
+        (VmVerb::DiskSnapshotDelete, Rest::Saved) => Lcm::DiskSnapshotDeleteSuspended,
+        (VmVerb::DiskSnapshotDelete, Rest::Off) => Lcm::DiskSnapshotDeletePoweroff,
+        (VmVerb::DiskSnapshotRevert, _) => Lcm::DiskSnapshotRevertPoweroff,
+        (VmVerb::DiskSaveAs, Rest::Running) => Lcm::HotplugSaveAs,
+        (VmVerb::DiskSaveAs, Rest::Saved) => Lcm::HotplugSaveAsSuspended,
+        (VmVerb::DiskSaveAs, Rest::Off) => Lcm::HotplugSaveAsPoweroff,
+        (VmVerb::DiskResize, Rest::Running) => Lcm::DiskResize,
+        (VmVerb::DiskResize, _) => Lcm::DiskResizePoweroff,
+        (VmVerb::Resize, Rest::Running) => Lcm::HotplugResize,
+        _ => return None,
+    })
+}
+
+/// The number that history records and permissions give an action; 0 for what the interface has no number for.
+pub(crate) fn action_number(verb: VmVerb) -> u8 {
+    match verb {
+        VmVerb::Create | VmVerb::Pause => 0,
+        VmVerb::Migrate => 1,
+        VmVerb::Undeploy => 5,
+        VmVerb::UndeployHard => 6,
+        VmVerb::Hold => 7,
+        VmVerb::Release => 8,
+        VmVerb::Stop => 9,
+        VmVerb::Suspend => 10,
+        VmVerb::Resume | VmVerb::Start => 11,
+        VmVerb::Delete => 13,
+        VmVerb::Reboot => 15,
+        VmVerb::RebootHard => 16,
+        VmVerb::Resched => 17,
+        VmVerb::Unresched => 18,
+        VmVerb::Poweroff => 19,
+        VmVerb::PoweroffHard => 20,
+        VmVerb::DiskAttach => 21,
+        VmVerb::DiskDetach => 22,
+        VmVerb::NicAttach => 23,
+        VmVerb::NicDetach => 24,
+        VmVerb::DiskSnapshotCreate => 25,
+        VmVerb::DiskSnapshotDelete => 26,
+        VmVerb::Terminate => 27,
+        VmVerb::TerminateHard => 28,
+        VmVerb::DiskResize => 29,
+        VmVerb::Deploy => 30,
+        VmVerb::Chown => 31,
+        VmVerb::Chmod => 32,
+        VmVerb::UpdateConf => 33,
+        VmVerb::Rename => 34,
+        VmVerb::Resize => 35,
+        VmVerb::Update => 36,
+        VmVerb::SnapshotCreate => 37,
+        VmVerb::SnapshotDelete => 38,
+        VmVerb::SnapshotRevert => 39,
+        VmVerb::DiskSaveAs => 40,
+        VmVerb::DiskSnapshotRevert => 41,
+        VmVerb::Recover => 42,
+        VmVerb::Retry => 43,
+        VmVerb::DiskSnapshotRename => 45,
+        VmVerb::AliasAttach => 46,
+        VmVerb::AliasDetach => 47,
+        VmVerb::NicUpdate => 51,
+        VmVerb::SchedAdd => 53,
+        VmVerb::SchedUpdate => 54,
+        VmVerb::SchedDelete => 55,
+        VmVerb::SecurityGroupAttach => 56,
+        VmVerb::SecurityGroupDetach => 57,
+        VmVerb::VmGroupAdd => 64,
+        VmVerb::VmGroupDel => 65,
+    }
+}
