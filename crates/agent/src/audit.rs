@@ -33,7 +33,7 @@ pub async fn audit(ledger: &dyn LedgerStore, drivers: &Drivers) -> Result<Vec<St
         futures::try_join!(drivers.machines.survey(), drivers.volumes.survey(), drivers.links.survey())?;
     let mut found: BTreeMap<VmId, BTreeSet<&str>> = BTreeMap::new();
     for machine in &machines {
-        let what = if matches!(machine.state, RunState::Gone(_)) { "records" } else { "a process" };
+        let what = if matches!(machine.state, RunState::Gone(_) | RunState::Saved) { "records" } else { "a process" };
         found.entry(machine.vm).or_default().insert(what);
     }
     for vm in &volumes.owners {

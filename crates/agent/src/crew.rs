@@ -14,8 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 
-/// How often all guests are looked at, in case an event was lost. Death is to be noticed within two seconds.
-pub(crate) const SWEEP: Duration = Duration::from_millis(1500);
 /// How often files, bridges and the machine are looked at.
 const SLOW_SWEEP: Duration = Duration::from_secs(60);
 /// How long a cached image that nothing uses is kept while there is room.
@@ -128,9 +126,16 @@ pub(crate) async fn listen(common: &Common, pokes: &Pokes) {
 /// without a keeper is reported.
 pub(crate) async fn sweep(common: &Common, pokes: &Pokes, leftovers: &Mutex<BTreeMap<VmId, Vec<&'static str>>>) {
     let mut shown: BTreeSet<VmId> = BTreeSet::new();
+    let mut sampled: Option<Duration> = None;
     loop {
         match limited("looking at all guests", common.drivers.machines.survey()).await {
             Ok(guests) => {
+                if sampled.is_none_or(|at| common.now().saturating_sub(at) >= common.sample_every) {
+                    sampled = Some(common.now());
+                    if let Some(samples) = common.drivers.probe.sample(&guests).await {
+                        common.face.samples(samples);
+                    }
+                }
                 common.face.complain("survey", None);
                 let plan = common.scribe.plan().borrow().clone();
                 let known: BTreeSet<VmId> = plan.iter().flat_map(|p| named(p)).collect();
@@ -161,7 +166,7 @@ pub(crate) async fn sweep(common: &Common, pokes: &Pokes, leftovers: &Mutex<BTre
             }
             Err(fault) => common.face.complain("survey", Some(fault.says)),
         }
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(common.sweep_every).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use holm_model::VmId;
 use holm_model::host_plan::{HostPlan, HostReport};
 use holm_model::hosts::HostFacts;
+use holm_model::samples::Samples;
 use holm_model::vms::VmStatus;
 use holm_wire::host::{MAX_REMARK, MAX_REMARKS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,8 @@ pub struct Shown {
     pub strays: Vec<String>,
     /// Complaints by their source.
     pub complaints: BTreeMap<&'static str, Vec<String>>,
+    /// What was measured last.
+    pub samples: Option<Arc<Samples>>,
 }
 
 /// See the module.
@@ -99,6 +102,13 @@ impl Face {
         });
     }
 
+    pub(crate) fn samples(&self, samples: Samples) {
+        self.change(|shown| {
+            shown.samples = Some(Arc::new(samples));
+            true
+        });
+    }
+
     pub(crate) fn boot_id(&self) -> Option<String> {
         self.lock().facts.as_ref().map(|f| f.boot_id.clone())
     }
@@ -134,6 +144,9 @@ fn alike(old: &HostFacts, new: &HostFacts) -> bool {
     let moved = old.disk_free_mib.abs_diff(new.disk_free_mib);
     let mut level = new.clone();
     level.disk_free_mib = old.disk_free_mib;
+    for (node, old) in level.numa.iter_mut().zip(&old.numa) {
+        node.free_mib = old.free_mib;
+    }
     level == *old && moved < step
 }
 
@@ -167,6 +180,8 @@ impl Shown {
             absent: self.absent.iter().copied().collect(),
             strays: self.strays.clone(),
             complaints: self.complaints(),
+            samples: self.samples.as_deref().cloned(),
+            networks: Vec::new(),
         }
     }
 
@@ -193,6 +208,8 @@ impl Shown {
             absent: absent.copied().collect(),
             strays: self.strays.clone(),
             complaints: self.complaints(),
+            samples: (self.samples != old.samples).then(|| self.samples.as_deref().cloned()).flatten(),
+            networks: Vec::new(),
         })
     }
 }

@@ -3,14 +3,15 @@
 //! Cancellation: a keeper may be dropped at any await. What it needs to know afterwards it wrote into the ledger before
 //! it acted; everything else is found by looking.
 
+use crate::exports::Exports;
 use crate::face::{Face, shorten};
 use crate::ledger::{Ending, Run, VmMemory};
 use crate::networks::Networks;
-use crate::reconcile::{Action, Decision, Kind, Note, Pad, Sight, Wanted, back_off, decide};
+use crate::reconcile::{Action, Decision, Kind, Note, Pad, Sight, Undone, Wanted, back_off, decide};
 use crate::scribe::Scribe;
-use holm_driver::{Drivers, Fault, FaultClass, Fetch, MachineOrder, MachineSeen, Port, RunState};
+use holm_driver::{Drivers, Fault, FaultClass, Fetch, MachineOrder, MachineSeen, Port, Push, RunState, Shape};
 use holm_model::host_plan::{BootPlan, VmPlan};
-use holm_model::vms::{Observed, VmStatus};
+use holm_model::vms::{Failure, Observed, VmStatus};
 use holm_model::{Clock, Timestamp, VmId};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -22,6 +23,10 @@ use tokio::time::Instant;
 
 /// How long a driver may take for anything but fetching an image.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
+/// How long saving, loading or keeping a guest's memory may take.
+pub(crate) const MEMORY_LIMIT: Duration = Duration::from_secs(1800);
+/// When a guest that did not follow its plan is asked again.
+const UNDONE_AGAIN: Duration = Duration::from_secs(60);
 /// How long a run must last for the next death to count as the first again.
 const STEADY: Duration = Duration::from_secs(600);
 
@@ -29,6 +34,7 @@ const STEADY: Duration = Duration::from_secs(600);
 pub(crate) struct Common {
     pub(crate) drivers: Drivers,
     pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) push: Arc<dyn Push>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scribe: Scribe,
     pub(crate) face: Arc<Face>,
@@ -39,6 +45,8 @@ pub(crate) struct Common {
     /// Fetching reads, pruning writes: an unfinished fetch must not be pruned.
     pub(crate) images: RwLock<()>,
     pub(crate) grace: Duration,
+    pub(crate) sweep_every: Duration,
+    pub(crate) sample_every: Duration,
     pub(crate) origin: Instant,
     /// What keepers saw last, for the sweep to compare with.
     pub(crate) seen: Mutex<BTreeMap<VmId, Glimpse>>,
@@ -59,9 +67,18 @@ impl Common {
 
 /// Runs a driver call with a limit, so that one that never answers becomes a fault that says so.
 pub(crate) async fn limited<T>(what: &str, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    match tokio::time::timeout(CALL_LIMIT, call).await {
+    within(CALL_LIMIT, what, call).await
+}
+
+/// As [`limited`], with a limit of its own.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, call).await {
         Ok(result) => result,
-        Err(_) => Err(Fault::unknown(format!("{what}: no answer within {} s", CALL_LIMIT.as_secs()))),
+        Err(_) => Err(Fault::unknown(format!("{what}: no answer within {} s", limit.as_secs()))),
     }
 }
 
@@ -72,15 +89,16 @@ enum Came {
     /// It was given up because something else is wanted by now.
     Moot,
     /// A running guest follows its plan, for some of which a restart is needed.
-    Tended(bool),
+    Tended(Shape),
 }
 
 /// One VM's keeper; ends when the plan says nothing of the VM any more.
 pub(crate) struct Keeper {
-    vm: VmId,
-    common: Arc<Common>,
+    pub(crate) vm: VmId,
+    pub(crate) common: Arc<Common>,
     wanted: watch::Receiver<Wanted>,
     poke: Arc<Notify>,
+    pub(crate) exports: Exports,
     pad: Pad,
     last: Wanted,
     since: (Observed, Timestamp),
@@ -90,7 +108,8 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(vm: VmId, common: Arc<Common>, wanted: watch::Receiver<Wanted>, poke: Arc<Notify>) -> Self {
         let since = (Observed::Unknown, common.clock.now());
-        Self { vm, common, wanted, poke, pad: Pad::default(), last: Wanted::Unsaid, since, running_since: None }
+        let exports = Exports::new(poke.clone());
+        Self { vm, common, wanted, poke, exports, pad: Pad::default(), last: Wanted::Unsaid, since, running_since: None }
     }
 
     /// Keeps the VM. Returns its id.
@@ -126,18 +145,22 @@ impl Keeper {
                 now: self.common.now(),
                 grace: self.common.grace,
             });
+            self.see_to_exports(&wanted, decision.action.as_ref()).await;
             self.show(&wanted, seen.as_ref(), &decision);
             let Some(action) = decision.action else {
                 self.rest(decision.wake).await;
                 continue;
             };
             let kind = action.kind();
-            let came = self.perform(&wanted, &memory, action).await;
+            let came = self.perform(&wanted, &memory, seen.as_ref(), action).await;
             match came {
                 Ok(Came::Done) => self.done(kind),
-                Ok(Came::Tended(restart_needed)) => {
+                Ok(Came::Tended(shape)) => {
                     if let Wanted::Here(plan) = &wanted {
-                        self.pad.tended = Some((plan.generation, restart_needed));
+                        let generation = plan.generation;
+                        self.pad.tended = Some((generation, shape.restart_needed));
+                        let again = self.common.now() + UNDONE_AGAIN;
+                        self.pad.undone = shape.undone.map(|says| Undone { generation, says: shorten(says), again });
                     }
                     self.done(kind);
                 }
@@ -180,6 +203,7 @@ impl Keeper {
             (false, Some(_)) => {
                 self.pad.pressed = None;
                 self.pad.tended = None;
+                self.pad.undone = None;
             }
             _ => {}
         }
@@ -202,12 +226,14 @@ impl Keeper {
 
     /// Waits until something may have changed.
     async fn rest(&mut self, wake: Option<Duration>) {
-        let wake = wake.map(|at| self.common.origin + at);
+        let wake = wake.into_iter().chain(self.exports.wake()).min().map(|at| self.common.origin + at);
+        let now = || self.common.origin.elapsed();
         tokio::select! {
             biased;
             // The sender is dropped only together with this keeper.
             _ = self.wanted.changed() => {}
             () = self.poke.notified() => {}
+            () = self.exports.go_on(now) => {}
             () = async { match wake { Some(at) => tokio::time::sleep_until(at).await, None => std::future::pending().await } } => {}
         }
     }
@@ -233,7 +259,7 @@ impl Keeper {
                 let refused = self.pad.refused.as_ref().is_some_and(|r| (r.0, r.1) == (plan.generation, plan.boot_seq));
                 let rests = decision.action.is_none() && self.pad.fault.is_none() && !refused;
                 let settled = match decision.observed {
-                    Observed::Off => rests,
+                    Observed::Off | Observed::Saved => rests,
                     Observed::Running | Observed::Paused => {
                         rests && self.pad.tended.is_some_and(|(generation, _)| generation == plan.generation)
                     }
@@ -249,7 +275,14 @@ impl Keeper {
             0 => memory.run.as_ref().map_or(0, |r| r.boot_seq),
             known => known,
         };
-        let mut message = decision.message.clone().map(shorten);
+        // What was given up stays said as long as nothing newer is asked for.
+        let undone = self.pad.undone.as_ref();
+        let undone = undone.map(|u| Failure { generation: u.generation, says: u.says.clone() });
+        let failed = memory.failed.clone().into_iter().chain(undone).max_by_key(|failure| failure.generation);
+        let current = failed.as_ref().filter(|f| matches!(wanted, Wanted::Here(plan) if plan.generation == f.generation));
+        let remark = seen.and_then(|s| s.remark.clone());
+        let message = decision.message.clone().or_else(|| current.map(|f| f.says.clone())).or(remark);
+        let mut message = message.map(shorten);
         if let (Some((_, until)), Some(text)) = (self.pad.held, &mut message)
             && decision.action.is_none()
             && self.pad.fault.as_ref() == Some(text)
@@ -273,19 +306,27 @@ impl Keeper {
             restarts: memory.restarts,
             message,
             refused,
+            failed,
+            exports: self.exports.statuses(),
         };
         self.common.face.vm(self.vm, Some(status));
     }
 
-    async fn perform(&mut self, wanted: &Wanted, memory: &VmMemory, action: Action) -> Result<Came, Fault> {
+    async fn perform(
+        &mut self,
+        wanted: &Wanted,
+        memory: &VmMemory,
+        seen: Option<&MachineSeen>,
+        action: Action,
+    ) -> Result<Came, Fault> {
         let (vm, common) = (self.vm, self.common.clone());
         let machines = &common.drivers.machines;
         match (action, wanted) {
-            (Action::Start, Wanted::Here(plan)) => return self.start(plan, memory).await,
-            (Action::Tend, Wanted::Here(plan)) => {
-                let order = self.order(plan, true).await?;
-                return limited("changing the running guest", machines.ensure_shape(&order)).await.map(Came::Tended);
-            }
+            (Action::Start, Wanted::Here(plan)) => return self.start(plan, memory, seen).await,
+            (Action::Tend, Wanted::Here(plan)) => return self.tend(plan, seen).await,
+            (Action::Arrange, Wanted::Here(plan)) => self.arrange(plan, seen, &self.pad).await?,
+            (Action::Save, _) => within(MEMORY_LIMIT, "saving its memory", machines.ensure_saved(vm)).await?,
+            (Action::Drop, _) => limited("dropping its saved memory", machines.ensure_unsaved(vm)).await?,
             (Action::Cpus(running), _) => {
                 limited("stopping or continuing its CPUs", machines.ensure_cpus(vm, running)).await?;
             }
@@ -298,20 +339,23 @@ impl Keeper {
             }
             (Action::Off, _) => limited("switching it off", machines.ensure_off(vm)).await?,
             (Action::Remove, Wanted::Absent) => self.remove().await?,
-            (Action::Note(note), _) => self.write(note, memory).await,
+            (Action::Note(note), _) => self.write(note, memory, wanted).await,
             // A decision never pairs these; doing nothing is safe, and the next look decides again.
-            (Action::Start | Action::Tend | Action::Remove, _) => {}
+            (Action::Start | Action::Tend | Action::Arrange | Action::Remove, _) => {}
         }
         Ok(Came::Done)
     }
 
-    async fn write(&mut self, note: Note, memory: &VmMemory) {
+    async fn write(&mut self, note: Note, memory: &VmMemory, wanted: &Wanted) {
         let mut memory = memory.clone();
         match note {
             Note::Runs(boot_seq, generation) => {
                 let boot_id = self.common.face.boot_id().unwrap_or_default();
                 memory.run = Some(Run { boot_seq, generation, boot_id, confirmed: true });
-                memory.ever_started = true;
+                match wanted {
+                    Wanted::Here(plan) => memory.begin(plan),
+                    _ => memory.ever_started = true,
+                }
                 // Nothing depends on this one being on disk: a new agent finds the guest running.
                 self.common.scribe.remember(self.vm, Some(memory));
                 return;
@@ -351,7 +395,12 @@ impl Keeper {
         }
     }
 
-    async fn start(&mut self, plan: &Arc<VmPlan>, memory: &VmMemory) -> Result<Came, Fault> {
+    async fn start(
+        &mut self,
+        plan: &Arc<VmPlan>,
+        memory: &VmMemory,
+        was: Option<&MachineSeen>,
+    ) -> Result<Came, Fault> {
         let common = self.common.clone();
         // Fetching may take hours and waiting may take for ever: both end when they are no longer wanted.
         tokio::select! {
@@ -369,7 +418,7 @@ impl Keeper {
             fresh.restarts = 0;
             fresh.ended = None;
         }
-        fresh.ever_started = true;
+        fresh.begin(plan);
         fresh.run = Some(Run {
             boot_seq: plan.boot_seq,
             generation: plan.generation,
@@ -379,7 +428,7 @@ impl Keeper {
         // Written before the process is: from then on its disks may hold something worth keeping. The disk writes it
         // down while everything else is made ready; until the start the word can be taken back.
         let version = common.scribe.remember(self.vm, Some(fresh.clone()));
-        let order = self.order(plan, false).await.inspect_err(|_| {
+        let order = self.order(plan, None).await.inspect_err(|_| {
             common.scribe.remember(self.vm, Some(memory.clone()));
         })?;
         let place = tokio::select! {
@@ -390,8 +439,10 @@ impl Keeper {
                 return Ok(Came::Moot);
             }
         };
+        let resumed = matches!(was.map(|s| &s.state), Some(RunState::Saved));
         let started = {
-            let call = limited("starting it", common.drivers.machines.ensure_process(&order));
+            let limit = if resumed { MEMORY_LIMIT } else { CALL_LIMIT };
+            let call = within(limit, "starting it", common.drivers.machines.ensure_process(&order));
             tokio::pin!(call);
             match tokio::time::timeout(common.start_hold, &mut call).await {
                 Ok(result) => {
@@ -411,7 +462,8 @@ impl Keeper {
                 fresh.run = fresh.run.map(|r| Run { confirmed, ..r });
                 common.scribe.remember(self.vm, Some(fresh));
                 self.running_since = Some(common.now());
-                if seen.generation == plan.generation {
+                // A guest that goes on from saved memory has the devices it had, not those of the plan.
+                if seen.generation == plan.generation && !resumed {
                     self.pad.tended = Some((plan.generation, false));
                 }
                 Ok(Came::Done)
@@ -441,8 +493,27 @@ impl Keeper {
         Ok(())
     }
 
-    /// Has everything the guest needs and says where it is. Disks and ports are made side by side.
-    async fn order(&self, plan: &VmPlan, running: bool) -> Result<MachineOrder, Fault> {
+    async fn tend(&self, plan: &Arc<VmPlan>, seen: Option<&MachineSeen>) -> Result<Came, Fault> {
+        let common = &self.common;
+        if plan.disks.iter().any(|disk| !seen.is_some_and(|s| s.has_open(disk.id))) {
+            // A disk comes to the running guest; what lies under it may have to be fetched.
+            tokio::select! {
+                biased;
+                ready = self.fetch(plan) => ready?,
+                () = self.moot(plan) => return Ok(Came::Moot),
+            }
+        }
+        let order = self.order(plan, seen).await?;
+        let shape = limited("changing the running guest", common.drivers.machines.ensure_shape(&order)).await?;
+        let keep = plan.nics.iter().map(|nic| nic.id).chain(shape.nics.iter().copied()).collect();
+        limited("removing its old ports", common.drivers.links.ensure_ports(self.vm, &keep)).await?;
+        Ok(Came::Tended(shape))
+    }
+
+    /// Has everything the guest needs and says where it is. Disks and ports are made side by side. `seen` is the guest
+    /// when it runs.
+    async fn order(&self, plan: &VmPlan, seen: Option<&MachineSeen>) -> Result<MachineOrder, Fault> {
+        let running = seen.is_some();
         let common = &self.common;
         let volumes = async {
             let mut images: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -454,7 +525,8 @@ impl Keeper {
             }
             let mut disks = Vec::with_capacity(plan.disks.len());
             for disk in &plan.disks {
-                let call = common.drivers.volumes.ensure_disk(plan.id, disk, running);
+                let open = seen.is_some_and(|s| s.has_open(disk.id));
+                let call = common.drivers.volumes.ensure_disk(plan.id, disk, open);
                 disks.push(limited("making its disks", call).await?);
             }
             let call = common.drivers.volumes.ensure_media(plan.id, &plan.context);

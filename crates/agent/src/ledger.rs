@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 use holm_model::VmId;
-use holm_model::host_plan::HostPlan;
+use holm_model::host_plan::{HostPlan, SnapshotRef, VmPlan};
+use holm_model::vms::Failure;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,70 @@ pub struct VmMemory {
     /// Restarts without a user's asking, since the last start a user asked for.
     #[serde(default)]
     pub restarts: u32,
+    /// Snapshots in its disks, as they were last put in order.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub snapshots: BTreeSet<SnapshotRef>,
+    /// Whether they are being put in order, so that there may be others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub arranging: bool,
+    /// The last wish to go back that was followed or given up, of each disk and of the VM itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reverts: Vec<Wish>,
+    /// Snapshots that could not be taken and are not tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<Wish>,
+    /// What was last given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failure>,
+}
+
+/// Something of a plan that is to be done once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// To take a snapshot.
+    Snapshot(SnapshotRef),
+    /// To go back to one.
+    Revert {
+        /// Of which disk; `None`: of the whole VM.
+        disk: Option<u32>,
+        /// The wish's number.
+        seq: u64,
+    },
+}
+
+impl VmMemory {
+    /// Whether the wish to go back was followed or given up, or a later one was.
+    #[must_use]
+    pub fn followed(&self, wish: &Wish) -> bool {
+        let Wish::Revert { disk: of, seq: wanted } = wish else { return self.given_up.contains(wish) };
+        self.reverts.iter().any(|done| matches!(done, Wish::Revert { disk, seq } if disk == of && seq >= wanted))
+    }
+
+    /// Remembers that the wish to go back was followed or given up.
+    pub fn follow(&mut self, wish: &Wish) {
+        let Wish::Revert { disk: of, .. } = wish else { return };
+        self.reverts.retain(|done| !matches!(done, Wish::Revert { disk, .. } if disk == of));
+        self.reverts.push(wish.clone());
+    }
+
+    /// Remembers that a wish of this generation cannot be followed, and why.
+    pub fn give_up(&mut self, wish: Wish, generation: u64, says: String) {
+        match wish {
+            Wish::Revert { .. } => self.follow(&wish),
+            Wish::Snapshot(_) => self.given_up.push(wish),
+        }
+        self.failed = Some(Failure { generation, says });
+    }
+
+    /// Takes what the plan of a VM that never ran here says of snapshots as being about another time and place.
+    pub fn begin(&mut self, plan: &VmPlan) {
+        if !self.ever_started {
+            self.reverts = crate::deeds::wishes(plan).map(|(_, wish)| wish).collect();
+            self.given_up = plan.kept().into_iter().map(Wish::Snapshot).collect();
+        }
+        self.ever_started = true;
+    }
 }
 
 /// One run of a guest.
@@ -170,6 +235,30 @@ pub trait LedgerStore: Send + Sync {
     /// # Errors
     /// When it could not be written; then the newest copy is what it was.
     async fn save(&self, bytes: Vec<u8>) -> Result<(), LedgerError>;
+
+    /// Whether anything is kept at all. Where nothing is, nothing is written down either.
+    fn keeps(&self) -> bool {
+        true
+    }
+}
+
+/// Keeps nothing: for agents whose hosts end with them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLedger;
+
+#[async_trait]
+impl LedgerStore for NoLedger {
+    async fn load(&self) -> Result<Vec<Vec<u8>>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn save(&self, _: Vec<u8>) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn keeps(&self) -> bool {
+        false
+    }
 }
 
 /// A ledger in a directory: `ledger` and `ledger.previous`.

@@ -19,6 +19,8 @@
 mod audit;
 mod bell;
 mod crew;
+pub mod deeds;
+mod exports;
 mod face;
 pub mod join;
 mod keeper;
@@ -28,22 +30,23 @@ mod networks;
 pub mod reconcile;
 pub mod renew;
 mod scribe;
+mod snapshots;
 mod streams;
 pub mod websocket;
 
 pub use audit::{AuditError, audit};
 pub use face::Shown;
 pub use join::{Enrolled, JoinError, join};
-pub use ledger::{FileLedger, LedgerStore, MemoryLedger};
+pub use ledger::{FileLedger, LedgerStore, MemoryLedger, NoLedger};
 pub use link::{Dial, DialError, Ends, Identity, Random};
-pub use websocket::{FrontEnd, HttpsFetch, TlsDial};
+pub use websocket::{FrontEnd, HttpsFetch, HttpsPush, TlsDial};
 
 use crate::face::{Face, SharedFace};
 use crate::keeper::Common;
 use crate::ledger::{Ledger, LedgerError, Opened};
 use crate::networks::Networks;
 use crate::scribe::Scribe;
-use holm_driver::{Drivers, Fetch};
+use holm_driver::{Drivers, Fetch, Push};
 use holm_model::{Clock, HostId};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -62,12 +65,23 @@ pub struct Settings {
     pub start_hold: Duration,
     /// How long a guest may take to follow its power button before its power is cut.
     pub grace: Duration,
+    /// How often all guests are looked at, in case an event was lost.
+    pub sweep_every: Duration,
+    /// How often it is measured how busy the machine and its guests are. A multiple of `sweep_every` in effect.
+    pub sample_every: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { starts_at_once: cores, start_hold: Duration::from_secs(5), grace: Duration::from_secs(60) }
+        Self {
+            starts_at_once: cores,
+            start_hold: Duration::from_secs(5),
+            grace: Duration::from_secs(60),
+            // The death of a guest is to be noticed within two seconds.
+            sweep_every: Duration::from_millis(1500),
+            sample_every: Duration::from_secs(60),
+        }
     }
 }
 
@@ -85,6 +99,8 @@ pub struct AgentParts {
     pub dial: Arc<dyn Dial>,
     /// Where images come from.
     pub fetch: Arc<dyn Fetch>,
+    /// Where copies of disks go.
+    pub push: Arc<dyn Push>,
     /// Tells the time of day; only for what people read.
     pub clock: Arc<dyn Clock>,
     /// For jitter.
@@ -218,6 +234,7 @@ impl Agent {
         let common = Arc::new(Common {
             drivers: parts.drivers,
             fetch: parts.fetch,
+            push: parts.push,
             clock: parts.clock,
             scribe: Scribe::new(parts.ledger, ledger),
             face,
@@ -226,6 +243,8 @@ impl Agent {
             start_hold: parts.settings.start_hold,
             images: RwLock::new(()),
             grace: parts.settings.grace,
+            sweep_every: parts.settings.sweep_every,
+            sample_every: parts.settings.sample_every,
             origin: tokio::time::Instant::now(),
             seen: Mutex::default(),
         });

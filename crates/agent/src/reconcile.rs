@@ -3,16 +3,19 @@
 //! ```text
 //!   nothing there ──Start──> running ──Press...──> shut down ──Off──> nothing there
 //!         ▲                  │   │ └─grace over / hard──Off──────────────▲
-//!         └──back-off── died ┘   └─ Tend, Cpus
+//!         │ └──back-off── died ┘ ├─ Tend, Cpus, Arrange
+//!         └─────────Start─── saved <──Save     (saved, to be off: Drop)
 //!   absent: Remove, whatever is there
 //! ```
 //!
 //! # Invariants
 //!
 //! * Nothing is removed unless the plan says *absent*.
+//! * Saved memory is dropped only when the plan says off; snapshots are put in order before a start.
 //! * Nothing is started when something of it may run, and nothing that ended for good is started for the same `boot_seq`.
 //! * Every decision without an action either is settled or says when to look again.
 
+use crate::deeds::{self, Situation};
 use crate::ledger::VmMemory;
 use holm_driver::{Ended, MachineSeen, RunState};
 use holm_model::host_plan::VmPlan;
@@ -42,6 +45,8 @@ pub struct Pad {
     pub pressed: Option<(Duration, Duration)>,
     /// The generation that was applied to the running guest, and whether a restart is needed for the rest.
     pub tended: Option<(u64, bool)>,
+    /// What the running guest did not follow.
+    pub undone: Option<Undone>,
     /// Whether everything of it was removed.
     pub removed: bool,
     /// The kind of action that failed last, and when it may be tried again.
@@ -54,6 +59,17 @@ pub struct Pad {
     pub refused: Option<(u64, u64, String)>,
     /// What went wrong last.
     pub fault: Option<String>,
+}
+
+/// Something a running guest did not follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The generation that asked for it.
+    pub generation: u64,
+    /// What and why, one sentence.
+    pub says: String,
+    /// When it is tried again.
+    pub again: Duration,
 }
 
 /// Everything a decision depends on.
@@ -84,6 +100,12 @@ pub enum Action {
     Cpus(bool),
     /// Make the running guest follow its plan as far as possible.
     Tend,
+    /// Put its snapshots in order.
+    Arrange,
+    /// Save its memory and end its process.
+    Save,
+    /// Drop its saved memory.
+    Drop,
     /// Press its power button.
     Press,
     /// End its process.
@@ -101,6 +123,9 @@ pub enum Kind {
     Start,
     Cpus,
     Tend,
+    Arrange,
+    Save,
+    Drop,
     Press,
     Off,
     Remove,
@@ -115,6 +140,9 @@ impl Action {
             Self::Start => Kind::Start,
             Self::Cpus(_) => Kind::Cpus,
             Self::Tend => Kind::Tend,
+            Self::Arrange => Kind::Arrange,
+            Self::Save => Kind::Save,
+            Self::Drop => Kind::Drop,
             Self::Press => Kind::Press,
             Self::Off => Kind::Off,
             Self::Remove => Kind::Remove,
@@ -208,6 +236,7 @@ pub fn decide(sight: &Sight<'_>) -> Decision {
             Some((RunState::Running, seen)) => alive(sight, plan, seen, true),
             Some((RunState::Paused, seen)) => alive(sight, plan, seen, false),
             Some((RunState::ShutDown, seen)) => shut_down(sight, plan, seen),
+            Some((RunState::Saved, _)) => saved(sight, plan),
             Some((RunState::Gone(ended), _)) => gone(sight, plan, ended),
             None => gone(sight, plan, &Ended::Unseen),
         },
@@ -220,6 +249,7 @@ pub fn observe(seen: Option<&MachineSeen>) -> Observed {
     match seen.map(|s| &s.state) {
         Some(RunState::Running) => Observed::Running,
         Some(RunState::Paused) => Observed::Paused,
+        Some(RunState::Saved) => Observed::Saved,
         Some(RunState::ShutDown | RunState::Gone(_)) | None => Observed::Off,
     }
 }
@@ -241,7 +271,8 @@ fn alive(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen, running: bool) ->
     let reboot = plan.boot_seq > boot;
     match plan.power {
         Power::OffHard => return sight.act(Action::Off, Observed::Stopping),
-        Power::Off | Power::Saved => return stop(sight, running, "it was asked to switch off"),
+        Power::Saved => return sight.act(Action::Save, Observed::Stopping),
+        Power::Off => return stop(sight, running, "it was asked to switch off"),
         Power::On | Power::Paused if reboot => return stop(sight, running, "it was asked to switch off to boot again"),
         Power::On | Power::Paused => {}
     }
@@ -249,14 +280,72 @@ fn alive(sight: &Sight<'_>, plan: &VmPlan, seen: &MachineSeen, running: bool) ->
     if wanted != running {
         return sight.act(Action::Cpus(wanted), observed);
     }
-    let refused = sight.pad.refused.as_ref().filter(|(g, b, _)| (*g, *b) == (plan.generation, plan.boot_seq));
-    if let Some((.., why)) = refused {
-        return Decision::rest(observed).say(why.clone());
+    if let Some(why) = refusal(sight, plan) {
+        return Decision::rest(observed).say(why);
     }
-    if sight.pad.tended.is_none_or(|(generation, _)| generation != plan.generation) {
+    let undone = sight.pad.undone.as_ref();
+    if sight.pad.tended.is_none_or(|(generation, _)| generation != plan.generation)
+        || undone.is_some_and(|undone| undone.again <= sight.now)
+    {
         return sight.act(Action::Tend, observed);
     }
-    Decision::rest(observed)
+    if deeds::needed(plan, sight.memory, Situation::Running) {
+        return sight.act(Action::Arrange, observed);
+    }
+    let rest = Decision::rest(observed);
+    match undone {
+        Some(undone) => rest.say(undone.says.clone()).wake(undone.again),
+        None => rest,
+    }
+}
+
+fn saved(sight: &Sight<'_>, plan: &VmPlan) -> Decision {
+    match plan.power {
+        Power::Off | Power::OffHard => return sight.act(Action::Drop, Observed::Saved),
+        Power::Saved if sight.memory.run.as_ref().is_some_and(|r| r.confirmed) => {
+            return sight.note(Note::Stopped, Observed::Saved);
+        }
+        Power::On | Power::Paused if let Some(why) = refusal(sight, plan) => {
+            return Decision::rest(Observed::Saved).say(why);
+        }
+        _ => {}
+    }
+    if deeds::needed(plan, sight.memory, Situation::Saved) {
+        return sight.act(Action::Arrange, Observed::Saved);
+    }
+    match plan.power {
+        Power::On | Power::Paused => sight.act(Action::Start, Observed::Saved),
+        _ => Decision::rest(Observed::Saved),
+    }
+}
+
+/// Why this host does not start it, when it said so of this very plan.
+fn refusal(sight: &Sight<'_>, plan: &VmPlan) -> Option<String> {
+    let (generation, boot, why) = sight.pad.refused.as_ref()?;
+    ((*generation, *boot) == (plan.generation, plan.boot_seq)).then(|| why.clone())
+}
+
+/// What snapshots of the VM may be made of now.
+pub(crate) fn situation(plan: &VmPlan, memory: &VmMemory, seen: Option<&MachineSeen>, pad: &Pad) -> Situation {
+    match seen.map(|s| (&s.state, s.pid)) {
+        Some((RunState::Saved, _)) => Situation::Saved,
+        Some((_, Some(_))) => Situation::Running,
+        _ => {
+            let ended = memory.ended.as_ref().is_some_and(|e| e.boot_seq >= plan.boot_seq);
+            let refused = pad.refused.as_ref().is_some_and(|r| (r.0, r.1) == (plan.generation, plan.boot_seq));
+            Situation::Off { starts: plan.power.wants_process() && !ended && !refused }
+        }
+    }
+}
+
+/// Puts snapshots in order before `then`, while no process has the disks open.
+fn arranged(sight: &Sight<'_>, plan: &VmPlan, starts: bool, then: Decision) -> Decision {
+    if !deeds::needed(plan, sight.memory, Situation::Off { starts }) {
+        return then;
+    }
+    let mut act = sight.act(Action::Arrange, then.observed);
+    act.message = act.message.or(then.message);
+    act
 }
 
 fn stop(sight: &Sight<'_>, running: bool, why: &str) -> Decision {
@@ -303,20 +392,18 @@ fn gone(sight: &Sight<'_>, plan: &VmPlan, ended: &Ended) -> Decision {
         if run.is_some_and(|r| r.confirmed) {
             return sight.note(Note::Stopped, Observed::Off);
         }
-        return Decision::rest(Observed::Off);
+        return arranged(sight, plan, false, Decision::rest(Observed::Off));
     }
     if let Some(ending) = memory.ended.as_ref().filter(|e| e.boot_seq >= plan.boot_seq) {
         let observed = if ending.clean { Observed::Off } else { Observed::Failed };
-        return Decision::rest(observed).say(ending.why.clone());
+        return arranged(sight, plan, false, Decision::rest(observed).say(ending.why.clone()));
     }
-    if let Some((generation, boot, why)) = &sight.pad.refused
-        && (*generation, *boot) == (plan.generation, plan.boot_seq)
-    {
-        return Decision::rest(Observed::Failed).say(why.clone());
+    if let Some(why) = refusal(sight, plan) {
+        return arranged(sight, plan, false, Decision::rest(Observed::Failed).say(why));
     }
     let observed = if sight.pad.fault.is_some() { Observed::Failed } else { Observed::Preparing };
     let Some(run) = run.filter(|r| r.boot_seq >= plan.boot_seq && r.confirmed) else {
-        return sight.act(Action::Start, observed);
+        return arranged(sight, plan, true, sight.act(Action::Start, observed));
     };
     let why = match (ended, sight.boot_id) {
         (Ended::Died(words), _) => format!("its process ended: {words}"),
@@ -328,7 +415,7 @@ fn gone(sight: &Sight<'_>, plan: &VmPlan, ended: &Ended) -> Decision {
                 .wake(sight.now + Duration::from_millis(500));
         }
         // The host was started anew: it ran, so it runs again.
-        (Ended::Unseen, _) => return sight.act(Action::Start, observed),
+        (Ended::Unseen, _) => return arranged(sight, plan, true, sight.act(Action::Start, observed)),
     };
     match plan.restart {
         RestartPolicy::Never => sight.note(Note::Ended { boot_seq: run.boot_seq, why, clean: false }, Observed::Failed),

@@ -33,14 +33,15 @@ fn plan(power: Power, boot_seq: u64, restart: RestartPolicy) -> Wanted {
 }
 
 fn seen(state: RunState, boot_seq: u64) -> MachineSeen {
-    let pid = (!matches!(state, RunState::Gone(_))).then_some(9);
+    let pid = (!matches!(state, RunState::Gone(_) | RunState::Saved)).then_some(9);
     let started_at = Timestamp(0);
-    MachineSeen { vm: VmId(1), state, pid, generation: 1, boot_seq, accelerator: None, started_at }
+    let (devices, remark) = (None, None);
+    MachineSeen { vm: VmId(1), state, pid, generation: 1, boot_seq, accelerator: None, started_at, devices, remark }
 }
 
 fn ran(boot_seq: u64, confirmed: bool) -> VmMemory {
     let run = Run { boot_seq, generation: 1, boot_id: "b1".into(), confirmed };
-    VmMemory { ever_started: true, run: Some(run), ended: None, restarts: 0 }
+    VmMemory { ever_started: true, run: Some(run), ..VmMemory::default() }
 }
 
 fn ended(boot_seq: u64, clean: bool) -> VmMemory {
@@ -227,6 +228,47 @@ fn the_table() {
             Some(Action::Remove),
             Observed::Stopping,
         ),
+        (
+            "to save",
+            plan(Power::Saved, 1, OnFailure),
+            ran(1, true),
+            Some(seen(RunState::Running, 1)),
+            Some(Action::Save),
+            Observed::Stopping,
+        ),
+        (
+            "saved",
+            plan(Power::Saved, 1, OnFailure),
+            ran(1, true),
+            Some(seen(RunState::Saved, 1)),
+            Some(note(Note::Stopped)),
+            Observed::Saved,
+        ),
+        (
+            "stays saved",
+            plan(Power::Saved, 1, OnFailure),
+            ran(1, false),
+            Some(seen(RunState::Saved, 1)),
+            None,
+            Observed::Saved,
+        ),
+        (
+            "goes on",
+            plan(On, 1, OnFailure),
+            ran(1, false),
+            Some(seen(RunState::Saved, 1)),
+            Some(Action::Start),
+            Observed::Saved,
+        ),
+        (
+            "saved, to be off",
+            plan(Off, 1, OnFailure),
+            ran(1, false),
+            Some(seen(RunState::Saved, 1)),
+            Some(Action::Drop),
+            Observed::Saved,
+        ),
+        ("nothing to save", plan(Power::Saved, 1, OnFailure), VmMemory::default(), None, None, Observed::Off),
         ("nothing said", Wanted::Unsaid, ran(1, true), Some(seen(RunState::Running, 1)), None, Observed::Running),
     ];
     for (name, wanted, memory, seen, action, observed) in rows {
@@ -311,7 +353,7 @@ fn any_memory() -> impl Strategy<Value = VmMemory> {
         ever_started,
         run,
         ended,
-        restarts: 0,
+        ..VmMemory::default()
     })
 }
 
@@ -320,6 +362,7 @@ fn any_seen() -> impl Strategy<Value = Option<MachineSeen>> {
         Just(RunState::Running),
         Just(RunState::Paused),
         Just(RunState::ShutDown),
+        Just(RunState::Saved),
         Just(RunState::Gone(Ended::Unseen)),
         Just(RunState::Gone(Ended::Died("x".into()))),
     ];
@@ -327,7 +370,13 @@ fn any_seen() -> impl Strategy<Value = Option<MachineSeen>> {
 }
 
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    let power = prop_oneof![Just(Power::On), Just(Power::Paused), Just(Power::Off), Just(Power::OffHard)];
+    let power = prop_oneof![
+        Just(Power::On),
+        Just(Power::Paused),
+        Just(Power::Saved),
+        Just(Power::Off),
+        Just(Power::OffHard)
+    ];
     let restart = prop_oneof![Just(RestartPolicy::Always), Just(RestartPolicy::OnFailure), Just(RestartPolicy::Never)];
     prop_oneof![
         8 => (power, 1_u64..4, restart).prop_map(|(power, boot, restart)| plan(power, boot, restart)),
@@ -377,6 +426,9 @@ fn follow(
             }
         }
         Action::Tend => pad.tended = Some((1, false)),
+        Action::Save => *there = Some(seen(RunState::Saved, boot)),
+        Action::Drop => *there = Some(seen(RunState::Gone(Ended::Unseen), boot)),
+        Action::Arrange => memory.arranging = false,
         Action::Press => pad.pressed = Some((pad.pressed.map_or(now, |p| p.0), now)),
         Action::Off => *there = Some(seen(RunState::Gone(Ended::Unseen), boot)),
         Action::Remove => (*there, pad.removed) = (None, true),
@@ -411,7 +463,13 @@ proptest! {
             (Some(_), Wanted::Unsaid) => prop_assert!(false, "acted on a VM nobody spoke of"),
             (Some(Action::Start), Wanted::Here(plan)) => {
                 prop_assert!(!alive && plan.power.wants_process());
-                prop_assert!(memory.ended.as_ref().is_none_or(|e| e.boot_seq < plan.boot_seq));
+                // Saved memory is of a run that had not ended.
+                let saved = there.as_ref().is_some_and(|s| s.state == RunState::Saved);
+                prop_assert!(saved || memory.ended.as_ref().is_none_or(|e| e.boot_seq < plan.boot_seq));
+            }
+            (Some(Action::Save), Wanted::Here(plan)) => prop_assert!(alive && plan.power == Power::Saved),
+            (Some(Action::Drop), Wanted::Here(plan)) => {
+                prop_assert!(!alive && matches!(plan.power, Power::Off | Power::OffHard));
             }
             (Some(Action::Off), Wanted::Here(plan)) if matches!(there.as_ref().map(|s| &s.state), Some(RunState::Running)) => {
                 let boot = there.as_ref().map_or(0, |s| s.boot_seq);
@@ -451,7 +509,9 @@ proptest! {
                                 || memory.ended.as_ref().is_some_and(|e| e.boot_seq >= plan.boot_seq),
                             Power::Paused => decision.observed == Observed::Paused
                                 || memory.ended.as_ref().is_some_and(|e| e.boot_seq >= plan.boot_seq),
-                            Power::Off | Power::OffHard | Power::Saved => decision.observed == Observed::Off
+                            Power::Saved => matches!(decision.observed, Observed::Off | Observed::Saved)
+                                && there.as_ref().is_none_or(|s| s.pid.is_none()),
+                            Power::Off | Power::OffHard => decision.observed == Observed::Off
                                 && there.as_ref().is_none_or(|s| s.pid.is_none()),
                         },
                     };

@@ -4,9 +4,10 @@ use crate::join::Enrolled;
 use crate::link::{Dial, DialError, Ends};
 use async_trait::async_trait;
 use futures::{SinkExt, StreamExt};
-use holm_driver::{Fault, Fetch, FetchStream};
+use holm_driver::{DiskCopy, Fault, Fetch, FetchStream, Push};
+use holm_model::ImageId;
 use holm_model::host_plan::ImageRef;
-use holm_wire::host::{Encoded, IMAGE_PATH, LINK_PATH, MAX_FRAME, Message};
+use holm_wire::host::{EXPORT_PATH, Encoded, ExportArrived, IMAGE_PATH, LINK_PATH, MAX_FRAME, Message};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -256,6 +257,73 @@ impl Fetch for HttpsFetch {
         let why = failed(format!("the front-end answered {status} instead of {wanted}"));
         // An image that is missing today may be imported again; only a refusal of the host itself is for good.
         Err(if status == 403 || status == 401 { Fault::permanent(why) } else { Fault::transient(why) })
+    }
+}
+
+/// Sends copies of disks to the front-end over mutual TLS, with the certificate that [`HttpsFetch`] shows.
+pub struct HttpsPush {
+    base: String,
+    client: Arc<HttpsFetch>,
+}
+
+impl HttpsPush {
+    /// Sends to where `fetch` fetches from.
+    #[must_use]
+    pub fn new(fetch: Arc<HttpsFetch>) -> Self {
+        Self { base: fetch.base.replace(IMAGE_PATH, EXPORT_PATH), client: fetch }
+    }
+
+    fn url(&self, image: ImageId, copy: &DiskCopy, offset: u64) -> String {
+        format!("{}/{image}?size={}&digest={}&offset={offset}", self.base, copy.size, copy.digest)
+    }
+
+    async fn heard(&self, image: ImageId, request: reqwest::RequestBuilder) -> Result<ExportArrived, Fault> {
+        let failed = |why: String| format!("sending image {image} to {}: {why}", self.base);
+        let answer = request.send().await.map_err(|e| Fault::transient(failed(innermost(&e))))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.map_err(|e| Fault::transient(failed(innermost(&e))))?;
+        if status == 200 {
+            return serde_json::from_slice(&body)
+                .map_err(|e| Fault::transient(failed(format!("its answer cannot be read: {e}"))));
+        }
+        let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+        let said = ["detail", "title"].iter().find_map(|part| said[part].as_str()).unwrap_or("it gave no reason");
+        let why = failed(format!("the front-end answered {status}: {}", said.chars().take(500).collect::<String>()));
+        // Content that is refused stays so; a full disk, a busy front-end or an image not awaited any more may pass.
+        Err(if matches!(status, 400 | 401 | 403 | 413 | 422) { Fault::permanent(why) } else { Fault::transient(why) })
+    }
+
+    fn client(&self) -> reqwest::Client {
+        self.client.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Push for HttpsPush {
+    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
+        let heard = self.heard(image, self.client().get(self.url(image, copy, 0))).await?;
+        Ok((!heard.complete).then_some(heard.received))
+    }
+
+    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault> {
+        // The front-end answers when all of it is checked, which takes as long as reading it once more.
+        let pieces = tokio_util::io::ReaderStream::with_capacity(Shared(std::sync::Mutex::new(bytes)), 256 << 10);
+        let request = self.client().put(self.url(image, copy, offset)).body(reqwest::Body::wrap_stream(pieces));
+        self.heard(image, request).await.map(|_| ())
+    }
+}
+
+/// A stream that may be held from several threads, as the client wants it; only one ever reads it.
+struct Shared(std::sync::Mutex<FetchStream>);
+
+impl tokio::io::AsyncRead for Shared {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let stream = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::pin::Pin::new(stream).poll_read(cx, buf)
     }
 }
 

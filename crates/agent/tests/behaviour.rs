@@ -4,8 +4,9 @@ mod world;
 
 use holm_driver::Fault;
 use holm_driver::fake::{Interference, Manner, Verb};
-use holm_model::VmId;
-use holm_model::vms::{Observed, Power, RestartPolicy};
+use holm_model::host_plan::DiskPlan;
+use holm_model::vms::{Export, ExportState, Observed, Power, RestartPolicy, Revert};
+use holm_model::{ImageId, VmId};
 use std::time::Duration;
 use tokio::time::Instant;
 use world::{World, plan, settled, vm, within};
@@ -96,7 +97,7 @@ async fn policy_never_shows_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_ignores_its_button_is_cut_off_after_the_grace() {
     let world = World::new();
-    world.host.default_manner(Manner { follows_button: None, dies_at_start: None });
+    world.host.default_manner(Manner { follows_button: None, ..Manner::default() });
     world.settle(plan(1, vec![vm(1)], vec![])).await;
     let mut off = vm(1);
     (off.power, off.generation) = (Power::Off, 2);
@@ -322,4 +323,116 @@ async fn an_idle_agent_is_quiet() {
     assert!(calls < 450, "{calls} calls in ten minutes");
     // Machines: the survey answers for all guests at once.
     assert_eq!(world.host.drivers().machines.survey().await.expect("works").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_clings_to_a_disk_is_said_to_and_asked_again() {
+    let world = World::new();
+    let mut large = vm(1);
+    large.disks.push(DiskPlan::new(4, None, 10));
+    world.settle(plan(1, vec![large], vec![])).await;
+    world.host.manner(VmId(1), Manner { clings: true, ..Manner::default() });
+    let mut small = vm(1);
+    small.generation = 2;
+    let want = plan(2, vec![small], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    let agent = world.agent().await;
+    within(30, agent.window().until(|s| settled(&s.shown, &want))).await;
+    let status = agent.status().shown.vms[&VmId(1)].clone();
+    let failed = status.failed.expect("it is said");
+    assert_eq!(failed.generation, 2);
+    assert!(failed.says.contains("disk 4") && status.message == Some(failed.says), "{:?}", status.message);
+    // It lets go later, and nobody has to ask for that.
+    world.host.manner(VmId(1), Manner::default());
+    within(120, agent.window().until(|s| s.shown.vms[&VmId(1)].failed.is_none())).await;
+    assert_eq!(world.process(1).map(|p| p.disk_mib.len()), Some(1));
+    world.clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_done_is_said_once_and_the_rest_counts() {
+    let world = World::new();
+    let mut guest = vm(1);
+    world.settle(plan(1, vec![guest.clone()], vec![])).await;
+    let agent = world.agent().await;
+    let window = agent.window();
+    // A disk does not go back under a running guest, and not later either.
+    (guest.generation, guest.disks[0].snapshots) = (2, vec![1]);
+    guest.disks[0].revert = Some(Revert { snapshot: 1, seq: 1 });
+    let want = plan(2, vec![guest.clone()], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(30, window.until(|s| settled(&s.shown, &want))).await;
+    let failed = agent.status().shown.vms[&VmId(1)].failed.clone().expect("it is said");
+    assert!(failed.generation == 2 && failed.says.contains("switch it off first"), "{failed:?}");
+    let new = world.host.guest_works(VmId(1));
+    (guest.generation, guest.power) = (3, Power::Off);
+    let want = plan(3, vec![guest.clone()], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(30, window.until(|s| settled(&s.shown, &want))).await;
+    assert_eq!(Some(world.host.truth().disks[&(VmId(1), 0)].content), new);
+    let status = agent.status().shown.vms[&VmId(1)].clone();
+    assert!(status.failed.is_some_and(|f| f.generation == 2) && status.message.is_none(), "an old failure is no news");
+    // Memory is kept of a running guest only.
+    (guest.generation, guest.snapshots) = (4, vec![1]);
+    let want = plan(4, vec![guest.clone()], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(30, window.until(|s| settled(&s.shown, &want))).await;
+    let failed = agent.status().shown.vms[&VmId(1)].failed.clone().expect("it is said");
+    assert!(failed.generation == 4 && failed.says.contains("start it first"), "{failed:?}");
+    world.clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_memory_falls_back_to_a_boot_and_says_so() {
+    let world = World::new();
+    world.settle(plan(1, vec![vm(1)], vec![])).await;
+    let mut saved = vm(1);
+    (saved.power, saved.generation) = (Power::Saved, 2);
+    world.settle(plan(2, vec![saved.clone()], vec![])).await;
+    assert!(world.host.spoil_saved(VmId(1)));
+    let mut again = vm(1);
+    again.generation = 3;
+    let want = plan(3, vec![again], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    let agent = world.agent().await;
+    within(30, agent.window().until(|s| settled(&s.shown, &want))).await;
+    assert_eq!(world.process(1).map(|p| p.boot), Some(2));
+    let message = agent.status().shown.vms[&VmId(1)].message.clone();
+    assert!(message.is_some_and(|m| m.contains("could not be used")));
+    // Off drops memory for good.
+    (saved.generation, saved.power) = (4, Power::Saved);
+    let want = plan(4, vec![saved.clone()], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(30, agent.window().until(|s| settled(&s.shown, &want))).await;
+    (saved.generation, saved.power) = (5, Power::Off);
+    let want = plan(5, vec![saved], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(30, agent.window().until(|s| settled(&s.shown, &want))).await;
+    assert!(world.host.truth().machines[&VmId(1)].saved.is_none());
+    world.clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_goes_on_where_its_sending_broke_and_a_refusal_is_final() {
+    let world = World::new();
+    let mut guest = vm(1);
+    world.settle(plan(1, vec![guest.clone()], vec![])).await;
+    let agent = world.agent().await;
+    world.push.cut_after(200_000);
+    guest.generation = 2;
+    guest.exports = vec![Export { disk: 0, snapshot: None, image: ImageId(9) }];
+    let want = plan(2, vec![guest.clone()], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    within(60, agent.window().until(|s| settled(&s.shown, &want))).await;
+    assert!(world.push.complete().contains(&ImageId(9)));
+    world.push.fail(Some(Fault::permanent("the front-end refused it")));
+    guest.exports = vec![Export { disk: 0, snapshot: None, image: ImageId(10) }];
+    guest.generation = 3;
+    world.front.plan.send_replace(Some(plan(3, vec![guest], vec![])));
+    let failed = |s: &holm_agent::AgentStatus| {
+        let exports = &s.shown.vms[&VmId(1)].exports;
+        exports.iter().any(|e| e.image == ImageId(10) && e.state == ExportState::Failed && e.message.is_some())
+    };
+    within(60, agent.window().until(failed)).await;
+    world.clean();
 }

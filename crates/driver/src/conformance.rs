@@ -66,6 +66,9 @@ macro_rules! hold {
     };
 }
 
+mod keep;
+pub use keep::{copies, devices, saving, snapshots};
+
 /// Waits until `check` says so, asking every 20 ms.
 async fn until<F, R>(what: &str, patience: Duration, mut check: F) -> Result<(), Broken>
 where
@@ -319,10 +322,10 @@ pub async fn machines(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     order.plan.generation += 1;
     order.plan.disks[0].size_mib += 64;
     one.volumes.ensure_disk(vm, &order.plan.disks[0], true).await?;
-    hold!(!two.machines.ensure_shape(&order).await?, "growing a disk is said to need a restart");
-    hold!(!two.machines.ensure_shape(&order).await?, "growing a disk a second time is said to need a restart");
+    hold!(!two.machines.ensure_shape(&order).await?.restart_needed, "growing a disk is said to need a restart");
+    hold!(!two.machines.ensure_shape(&order).await?.restart_needed, "growing a disk a second time is said to need a restart");
     order.plan.memory_mib += 16;
-    hold!(one.machines.ensure_shape(&order).await?, "more memory is not said to need a restart");
+    hold!(one.machines.ensure_shape(&order).await?.restart_needed, "more memory is not said to need a restart");
 
     // A guest that dies is noticed by both instances, and says why.
     drain(&mut events);
@@ -354,7 +357,7 @@ pub async fn machines(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
             reason(&fault, "an order to a guest that is gone")?;
         }
     }
-    hold!(!one.machines.ensure_shape(&order).await?, "a guest that is gone is said to need a restart");
+    hold!(!one.machines.ensure_shape(&order).await?.restart_needed, "a guest that is gone is said to need a restart");
 
     // It starts again in the new shape, and off means off.
     order.plan.boot_seq += 1;
@@ -362,7 +365,7 @@ pub async fn machines(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     let second = two.machines.ensure_process(&order).await?;
     hold!(second.pid.is_some() && second.pid != started.pid, "the second start has the pid {:?}", second.pid);
     hold!(second.boot_seq == order.plan.boot_seq, "the second start has boot {}", second.boot_seq);
-    hold!(!two.machines.ensure_shape(&order).await?, "a fresh guest is said to need a restart");
+    hold!(!two.machines.ensure_shape(&order).await?.restart_needed, "a fresh guest is said to need a restart");
     one.machines.ensure_off(vm).await?;
     one.machines.ensure_off(vm).await?;
     let off = look(&two, vm).await?.map(|m| (m.pid, matches!(m.state, RunState::Gone(_))));
@@ -493,7 +496,11 @@ pub async fn all(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     named("links", links(ground, VmId(vm.0 + 1)).await)?;
     named("machines", machines(ground, VmId(vm.0 + 2)).await)?;
     named("faults", faults(ground, VmId(vm.0 + 3)).await)?;
-    named("streams", streams(ground, VmId(vm.0 + 4)).await)
+    named("streams", streams(ground, VmId(vm.0 + 4)).await)?;
+    named("devices", devices(ground, VmId(vm.0 + 5)).await)?;
+    named("saving", saving(ground, VmId(vm.0 + 6)).await)?;
+    named("snapshots", snapshots(ground, VmId(vm.0 + 7)).await)?;
+    named("copies", copies(ground, VmId(vm.0 + 8)).await)
 }
 
 fn drain(events: &mut tokio::sync::broadcast::Receiver<MachineEvent>) {

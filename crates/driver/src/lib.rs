@@ -17,9 +17,11 @@ pub mod volumes;
 
 pub use fault::{Fault, FaultClass};
 pub use links::{Links, LinksSeen, Port};
-pub use machines::{ByteStream, Ended, MachineEvent, MachineOrder, MachineSeen, Machines, RunState};
+pub use machines::{
+    ByteStream, Devices, DiskCopy, Ended, MachineEvent, MachineOrder, MachineSeen, Machines, RunState, Shape,
+};
 pub use probe::Probe;
-pub use volumes::{Fetch, FetchStream, Volumes, VolumesSeen};
+pub use volumes::{Fetch, FetchStream, Push, Volumes, VolumesSeen};
 
 use std::sync::Arc;
 

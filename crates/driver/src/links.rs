@@ -43,6 +43,11 @@ pub trait Links: Send + Sync {
     /// other Ethernet or IP address than its own. Returns the interface's name.
     async fn ensure_port(&self, port: &Port) -> Result<String, Fault>;
 
+    /// Removes the ports of the VM other than those of the cards in `keep`.
+    async fn ensure_ports(&self, vm: VmId, keep: &BTreeSet<u32>) -> Result<(), Fault>;
+
     /// Removes every port of the VM.
-    async fn ensure_ports_absent(&self, vm: VmId) -> Result<(), Fault>;
+    async fn ensure_ports_absent(&self, vm: VmId) -> Result<(), Fault> {
+        self.ensure_ports(vm, &BTreeSet::new()).await
+    }
 }

@@ -1,8 +1,8 @@
 //! Images in the host's cache, disks over them, and context media.
 
-use crate::Fault;
+use crate::{DiskCopy, Fault};
 use async_trait::async_trait;
-use holm_model::VmId;
+use holm_model::{ImageId, VmId};
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,6 +16,16 @@ pub type FetchStream = Box<dyn AsyncRead + Send + Unpin>;
 pub trait Fetch: Send + Sync {
     /// The bytes of the image from `offset` to its end.
     async fn fetch(&self, image: &ImageRef, offset: u64) -> Result<FetchStream, Fault>;
+}
+
+/// Where copies of disks go, by the image they become.
+#[async_trait]
+pub trait Push: Send + Sync {
+    /// How many bytes of this copy have arrived; `None`: the image has all of them.
+    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault>;
+
+    /// Sends the copy's bytes from `offset` to their end.
+    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault>;
 }
 
 /// What is in the host's stores.
@@ -43,8 +53,8 @@ pub trait Volumes: Send + Sync {
     async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault>;
 
     /// Has the disk: an overlay over its base, or empty; grown to at least the wanted size, never shrunk, and its
-    /// content never touched. `running` says a guest has it open: then it is left as it is. Returns its file.
-    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, running: bool) -> Result<PathBuf, Fault>;
+    /// content never touched. `open` says a guest may have it open: then it is left as it is. Returns its file.
+    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, open: bool) -> Result<PathBuf, Fault>;
 
     /// Has the context media. Returns their files: the one labelled `CONTEXT`, then the one labelled `cidata`.
     async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault>;

@@ -70,11 +70,7 @@ impl Ground for Fake {
         }
     }
     fn network(&self) -> NetworkPlan {
-        NetworkPlan {
-            id: NetworkId(7),
-            name: "lab".into(),
-            spec: NetworkSpec { kind: NetworkKind::Nat, ip4: None, ip6: None, dns: Vec::new(), mtu: 1500, dhcp: true },
-        }
+        NetworkPlan::new(NetworkId(7), "lab".into(), NetworkSpec::new(NetworkKind::Nat))
     }
     fn images(&self) -> Arc<dyn Fetch> {
         self.images.clone()
@@ -188,8 +184,8 @@ async fn misuse_is_remembered() {
 async fn a_guest_follows_its_button_in_its_own_time_or_never() {
     let ground = Fake::new();
     let machines = ground.drivers().machines;
-    ground.host.manner(VmId(1), Manner { follows_button: Some(Duration::from_secs(5)), dies_at_start: None });
-    ground.host.manner(VmId(2), Manner { follows_button: None, dies_at_start: None });
+    ground.host.manner(VmId(1), Manner { follows_button: Some(Duration::from_secs(5)), ..Manner::default() });
+    ground.host.manner(VmId(2), Manner { follows_button: None, ..Manner::default() });
     ground.start(VmId(1)).await;
     ground.start(VmId(2)).await;
     let mut events = machines.events();

@@ -170,6 +170,12 @@ async fn state(machines: &QemuMachines, vm: u32) -> Option<RunState> {
     machines.look(VmId(vm)).await.expect("looks").map(|seen| seen.state)
 }
 
+async fn needs_restart(machines: &QemuMachines, order: &MachineOrder) -> bool {
+    let shape = machines.ensure_shape(order).await.expect("follows");
+    assert_eq!(shape.undone, None);
+    shape.restart_needed
+}
+
 /// Waits until a talking guest listens: what is typed earlier the firmware reads.
 async fn hello(machines: &QemuMachines, vm: u32) {
     until("the guest says hello", async || {
@@ -342,9 +348,16 @@ async fn a_process_whose_starter_was_killed_before_writing_it_down_is_found() {
     let machines = place.machines();
     let found = machines.ensure_process(&order(1)).await.expect("found");
     let unknown =
-        MachineSeen { generation: 0, boot_seq: 0, accelerator: None, started_at: Default::default(), ..started };
+        MachineSeen {
+            generation: 0,
+            boot_seq: 0,
+            accelerator: None,
+            started_at: Default::default(),
+            devices: None,
+            ..started
+        };
     assert_eq!(found, unknown);
-    assert_eq!(machines.ensure_shape(&order(1)).await, Ok(true));
+    assert!(needs_restart(&machines, &order(1)).await);
 }
 
 #[tokio::test]
@@ -426,16 +439,16 @@ async fn a_disk_grows_while_the_guest_runs_and_memory_waits() {
     let place = Place::new();
     let machines = place.machines();
     let mut order = place.talking(1);
-    assert_eq!(machines.ensure_shape(&order).await, Ok(false), "without a process there is nothing to do");
+    assert!(!needs_restart(&machines, &order).await, "without a process there is nothing to do");
     machines.ensure_process(&order).await.expect("starts");
-    assert_eq!(machines.ensure_shape(&order).await, Ok(false));
+    assert!(!needs_restart(&machines, &order).await);
     order.plan.generation += 1;
     order.plan.disks[0].size_mib = 8;
-    assert_eq!(machines.ensure_shape(&order).await, Ok(false));
+    assert!(!needs_restart(&machines, &order).await);
     order.plan.disks[0].size_mib = 4;
-    assert_eq!(machines.ensure_shape(&order).await, Ok(false), "a disk never shrinks");
+    assert!(!needs_restart(&machines, &order).await, "a disk never shrinks");
     order.plan.memory_mib = 128;
-    assert_eq!(machines.ensure_shape(&order).await, Ok(true));
+    assert!(needs_restart(&machines, &order).await);
     machines.ensure_off(VmId(1)).await.expect("off");
     let told = Command::new("qemu-img").args(["info", "--output=json"]).arg(&order.disks[0]).output();
     let told: serde_json::Value = serde_json::from_slice(&told.expect("qemu-img runs").stdout).expect("JSON");

@@ -31,6 +31,9 @@ pub const RENEW_PATH: &str = "/link/v1/certificate";
 pub const RENEWED_PATH: &str = "/link/v1/certificate/stored";
 /// Where an agent gets images: GET `{IMAGE_PATH}/{digest}`, ranges supported.
 pub const IMAGE_PATH: &str = "/link/v1/images";
+/// Where an agent sends a copy of a disk that becomes an image: GET and PUT `{EXPORT_PATH}/{image}`, with the query
+/// `size` and `digest` of the copy, and with PUT also `offset`. Both answer [`ExportArrived`].
+pub const EXPORT_PATH: &str = "/link/v1/exports";
 /// Seconds between beats of an otherwise silent link.
 pub const BEAT_S: u64 = 5;
 /// Largest text message either side accepts, bytes.
@@ -79,6 +82,15 @@ pub struct RenewRequest {
 pub struct RenewAnswer {
     /// Its new client certificate, PEM.
     pub certificate_pem: String,
+}
+
+/// How much of a copy of a disk has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportArrived {
+    /// Bytes of this very copy that are safely there; the next piece starts at this offset.
+    pub received: u64,
+    /// Whether the image has its content.
+    pub complete: bool,
 }
 
 /// One message of the link.

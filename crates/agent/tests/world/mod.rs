@@ -4,13 +4,13 @@
 
 use async_trait::async_trait;
 use holm_agent::{Agent, AgentHandle, AgentParts, Dial, DialError, Ends, MemoryLedger, Settings};
-use holm_driver::fake::{FakeFetch, FakeHost, RuntimeClock};
+use holm_driver::fake::{FakeFetch, FakeHost, FakePush, RuntimeClock};
 use holm_model::host_plan::{
     BootPlan, ContextFiles, DiskPlan, HostPlan, HostReport, ImageRef, NetworkPlan, NicPlan, VmPlan,
 };
 use holm_model::images::ImageFormat;
 use holm_model::networks::{MacAddr, NetworkKind, NetworkSpec};
-use holm_model::vms::{Firmware, Machine, Observed, Power, RestartPolicy, VmStatus};
+use holm_model::vms::{ExportState, Firmware, Machine, Observed, Power, RestartPolicy, VmStatus};
 use holm_model::{CpuShare, HostId, NetworkId, Timestamp, VmId};
 use holm_wire::host::{Frame, Message, PROTOCOL};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,8 +56,7 @@ pub fn vm(id: u32) -> VmPlan {
 
 pub fn plan(revision: u64, vms: Vec<VmPlan>, absent: Vec<u32>) -> HostPlan {
     let networks: BTreeSet<NetworkId> = vms.iter().flat_map(|v| v.nics.iter().map(|n| n.network)).collect();
-    let spec = NetworkSpec { kind: NetworkKind::Nat, ip4: None, ip6: None, dns: Vec::new(), mtu: 1500, dhcp: true };
-    let network = |id| NetworkPlan { id, name: format!("net{id}"), spec: spec.clone() };
+    let network = |id| NetworkPlan::new(id, format!("net{id}"), NetworkSpec::new(NetworkKind::Nat));
     HostPlan {
         cloud: CLOUD,
         host: HOST,
@@ -174,6 +173,7 @@ pub struct World {
     pub host: FakeHost,
     pub ledger: MemoryLedger,
     pub fetch: Arc<FakeFetch>,
+    pub push: Arc<FakePush>,
     pub front: Front,
     clock: RuntimeClock,
 }
@@ -185,6 +185,7 @@ impl World {
             host: FakeHost::new(Arc::new(clock)),
             ledger: MemoryLedger::new(),
             fetch: Arc::new(FakeFetch::new()),
+            push: Arc::new(FakePush::new()),
             front: Front::new(),
             clock,
         }
@@ -198,12 +199,14 @@ impl World {
             drivers: self.host.drivers(),
             dial: Arc::new(self.front.clone()),
             fetch: self.fetch.clone(),
+            push: self.push.clone(),
             clock: Arc::new(self.clock),
             random: Arc::new(|| 4),
             settings: Settings {
                 starts_at_once: 2,
                 start_hold: Duration::from_secs(5),
                 grace: Duration::from_secs(60),
+                ..Settings::default()
             },
         }
     }
@@ -239,9 +242,11 @@ pub fn settled(shown: &holm_agent::Shown, plan: &HostPlan) -> bool {
                 let as_wanted = match vm.power {
                     Power::On => s.observed == Observed::Running && s.boot_seq == vm.boot_seq,
                     Power::Paused => s.observed == Observed::Paused,
-                    Power::Off | Power::OffHard | Power::Saved => s.observed == Observed::Off,
+                    Power::Saved => s.observed == Observed::Saved,
+                    Power::Off | Power::OffHard => s.observed == Observed::Off,
                 };
-                as_wanted && s.generation == vm.generation
+                let exported = s.exports.iter().filter(|e| e.state == ExportState::Done).count();
+                as_wanted && s.generation == vm.generation && exported == vm.exports.len()
             })
         })
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use holm_model::host_plan::NetworkPlan;
 use holm_model::networks::NetworkKind;
 use holm_model::{NetworkId, VmId};
+use std::collections::BTreeSet;
 
 #[async_trait]
 impl Links for FakeHost {
@@ -67,14 +68,16 @@ impl Links for FakeHost {
         under.finish(format!("fk{}-{}", port.vm, port.nic.id)).await
     }
 
-    async fn ensure_ports_absent(&self, vm: VmId) -> Result<(), Fault> {
+    async fn ensure_ports(&self, vm: VmId, keep: &BTreeSet<u32>) -> Result<(), Fault> {
         let under = self.begin(Verb::PortsAbsent, Some(vm)).await?;
         {
             let mut state = self.inner.lock();
-            if state.truth.machines.get(&vm).is_some_and(|m| m.process.is_some()) {
-                state.violations.push(format!("the ports of VM {vm} were removed while its guest ran"));
+            let state = &mut *state;
+            let process = state.truth.machines.get(&vm).and_then(|m| m.process.as_ref());
+            for nic in process.iter().flat_map(|p| &p.nics).filter(|nic| !keep.contains(nic)) {
+                state.violations.push(format!("port {nic} of VM {vm} was removed while its guest had the card"));
             }
-            state.truth.ports.retain(|(owner, _), _| *owner != vm);
+            state.truth.ports.retain(|(owner, nic), _| *owner != vm || keep.contains(nic));
         }
         under.finish(()).await
     }

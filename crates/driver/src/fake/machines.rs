@@ -2,11 +2,16 @@
 
 use super::serial::{Console, FakeStream, Which};
 use super::{FakeHost, FakeMachine, FakeProcess, State, Verb};
-use crate::{ByteStream, Ended, Fault, MachineEvent, MachineOrder, MachineSeen, Machines, RunState};
+use crate::{
+    ByteStream, Devices, DiskCopy, Ended, Fault, FetchStream, MachineEvent, MachineOrder, MachineSeen, Machines,
+    RunState, Shape,
+};
 use async_trait::async_trait;
-use holm_model::VmId;
+use holm_model::host_plan::SnapshotRef;
 use holm_model::hosts::Accelerator;
-use holm_model::vms::Power;
+use holm_model::vms::{Export, Power};
+use holm_model::{ImageId, Timestamp, VmId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -17,13 +22,18 @@ pub struct Manner {
     pub follows_button: Option<Duration>,
     /// Its process dies at once with these last words.
     pub dies_at_start: Option<String>,
+    /// It does not let go of disks and network cards.
+    pub clings: bool,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { follows_button: Some(Duration::ZERO), dies_at_start: None }
+        Self { follows_button: Some(Duration::ZERO), dies_at_start: None, clings: false }
     }
 }
+
+/// Memory that cannot be read back; see [`FakeHost::spoil_saved`].
+pub(super) const BROKEN_MEMORY: u64 = u64::MAX;
 
 impl State {
     pub(super) fn wake_streams(&mut self, vm: VmId) {
@@ -32,7 +42,7 @@ impl State {
         }
     }
 
-    fn manner(&self, vm: VmId) -> Manner {
+    pub(super) fn manner(&self, vm: VmId) -> Manner {
         self.manners.get(&vm).unwrap_or(&self.default_manner).clone()
     }
 
@@ -51,17 +61,69 @@ impl State {
                 boot_seq: process.boot_seq,
                 accelerator: Some(accelerator),
                 started_at: process.started_at,
+                devices: Some(Devices {
+                    disks: process.disk_mib.keys().copied().collect(),
+                    nics: process.nics.clone(),
+                }),
+                remark: machine.remark.clone(),
             },
             None => MachineSeen {
                 vm,
-                state: RunState::Gone(machine.ended.clone()),
+                state: match machine.saved {
+                    Some(_) => RunState::Saved,
+                    None => RunState::Gone(machine.ended.clone()),
+                },
                 pid: None,
                 generation: machine.last.0,
                 boot_seq: machine.last.1,
                 accelerator: None,
                 started_at: machine.last.2,
+                devices: None,
+                remark: None,
             },
         }
+    }
+
+    /// A process for the order, and why it does not go on from its saved memory although there is some.
+    fn process(&mut self, order: &MachineOrder, pid: u32, last: (u64, u64, Timestamp)) -> (FakeProcess, Option<String>) {
+        let vm = order.plan.id;
+        let plan = &order.plan;
+        let saved = self.truth.machines.get(&vm).and_then(|m| m.saved.clone());
+        let disk_ids: BTreeSet<u32> = plan.disks.iter().map(|d| d.id).collect();
+        let nics: BTreeSet<u32> = plan.nics.iter().map(|n| n.id).collect();
+        let mut remark = None;
+        if let Some(saved) = saved {
+            let lacks = saved.disk_mib.keys().any(|d| !disk_ids.contains(d)) || !saved.nics.is_subset(&nics);
+            if !lacks && saved.memory != BROKEN_MEMORY {
+                let running = plan.power != Power::Paused;
+                let (_, boot_seq, started_at) = last;
+                return (FakeProcess { pid, running, boot_seq, started_at, ..saved }, None);
+            }
+            remark = Some("its saved memory could not be used, so it was booted".to_owned());
+        }
+        let disk_mib = plan
+            .disks
+            .iter()
+            .map(|d| (d.id, self.truth.disks.get(&(vm, d.id)).map_or(d.size_mib, |f| f.size_mib)))
+            .collect();
+        let boot = self.next_boot;
+        self.next_boot += 1;
+        let process = FakeProcess {
+            pid,
+            running: plan.power != Power::Paused,
+            shut_down: false,
+            generation: last.0,
+            boot_seq: last.1,
+            started_at: last.2,
+            disk_mib,
+            memory_mib: plan.memory_mib,
+            vcpus: plan.vcpus,
+            nics,
+            graphics: plan.graphics,
+            boot,
+            memory: 0,
+        };
+        (process, remark)
     }
 
     /// What is missing of the things an order names, as QEMU would find.
@@ -123,7 +185,7 @@ impl FakeHost {
         })
     }
 
-    fn end(&self, vm: VmId, how: impl FnOnce(&mut FakeMachine) -> bool) -> bool {
+    pub(super) fn end(&self, vm: VmId, how: impl FnOnce(&mut FakeMachine) -> bool) -> bool {
         let did = {
             let mut state = self.inner.lock();
             let did = state.truth.machines.get_mut(&vm).is_some_and(how);
@@ -187,39 +249,27 @@ impl Machines for FakeHost {
                 let pid = state.next_pid;
                 state.next_pid += 1;
                 let last = (order.plan.generation, order.plan.boot_seq, self.inner.clock.now());
-                let disk_mib = order
-                    .plan
-                    .disks
-                    .iter()
-                    .map(|d| state.truth.disks.get(&(vm, d.id)).map_or(d.size_mib, |f| f.size_mib))
-                    .collect();
-                let process = FakeProcess {
-                    pid,
-                    running: order.plan.power != Power::Paused,
-                    shut_down: false,
-                    generation: last.0,
-                    boot_seq: last.1,
-                    started_at: last.2,
-                    disk_mib,
-                    memory_mib: order.plan.memory_mib,
-                    vcpus: order.plan.vcpus,
-                    nics: order.plan.nics.len(),
-                    graphics: order.plan.graphics,
-                };
+                let (process, remark) = state.process(order, pid, last);
                 let machine = state.truth.machines.entry(vm).or_insert(FakeMachine {
                     process: None,
                     ended: Ended::Unseen,
                     last,
                     starts: 0,
                     presses: 0,
+                    saved: None,
+                    remark: None,
+                    snapshots: BTreeMap::new(),
+                    copies: BTreeMap::new(),
                 });
                 machine.starts += 1;
                 machine.last = last;
+                machine.remark = remark;
                 if let Some(words) = manner.dies_at_start {
                     machine.ended = Ended::Died(words.clone());
                     return Err(Fault::transient(format!("starting VM {vm}: its process died at once: {words}")));
                 }
                 machine.process = Some(process);
+                machine.saved = None;
                 let hello = format!("VM {vm} boots ({})\r\n", order.plan.boot_seq);
                 state.consoles.entry(vm).or_default().push(hello.as_bytes());
                 let screen = state.screens.entry(vm).or_default();
@@ -252,32 +302,85 @@ impl Machines for FakeHost {
         under.finish(()).await
     }
 
-    async fn ensure_shape(&self, order: &MachineOrder) -> Result<bool, Fault> {
+    async fn ensure_shape(&self, order: &MachineOrder) -> Result<Shape, Fault> {
         let vm = order.plan.id;
         let under = self.begin(Verb::EnsureShape, Some(vm)).await?;
-        let restart_needed = {
+        let shape = {
             let mut state = self.inner.lock();
+            if state.truth.machines.get(&vm).is_some_and(|m| m.process.is_some())
+                && let Some(missing) = state.missing(order)
+            {
+                return Err(Fault::transient(format!("changing VM {vm}: {missing}")));
+            }
+            let clings = state.manner(vm).clings;
             let state = &mut *state;
             match state.truth.machines.get_mut(&vm).and_then(|m| m.process.as_mut()) {
-                None => false,
+                None => Shape::default(),
                 Some(process) => {
-                    for (at, disk) in order.plan.disks.iter().enumerate() {
-                        if let Some(size) = process.disk_mib.get_mut(at) {
-                            *size = (*size).max(disk.size_mib);
-                            if let Some(file) = state.truth.disks.get_mut(&(vm, disk.id)) {
-                                file.size_mib = file.size_mib.max(disk.size_mib);
-                            }
-                        }
+                    let disks: BTreeSet<u32> = order.plan.disks.iter().map(|d| d.id).collect();
+                    let nics: BTreeSet<u32> = order.plan.nics.iter().map(|n| n.id).collect();
+                    let mut held: Vec<String> = Vec::new();
+                    if clings {
+                        let disks = process.disk_mib.keys().filter(|d| !disks.contains(d));
+                        held.extend(disks.map(|disk| format!("disk {disk}")));
+                        held.extend(process.nics.difference(&nics).map(|nic| format!("network card {nic}")));
+                    } else {
+                        process.disk_mib.retain(|disk, _| disks.contains(disk));
+                        process.nics.retain(|nic| nics.contains(nic));
                     }
-                    process.memory_mib != order.plan.memory_mib
-                        || process.vcpus != order.plan.vcpus
-                        || process.nics != order.plan.nics.len()
-                        || process.disk_mib.len() != order.plan.disks.len()
-                        || process.graphics != order.plan.graphics
+                    process.nics.extend(&nics);
+                    for disk in &order.plan.disks {
+                        let Some(file) = state.truth.disks.get_mut(&(vm, disk.id)) else { continue };
+                        file.size_mib = file.size_mib.max(disk.size_mib);
+                        process.disk_mib.insert(disk.id, file.size_mib);
+                    }
+                    Shape {
+                        restart_needed: process.memory_mib != order.plan.memory_mib
+                            || process.vcpus != order.plan.vcpus
+                            || process.graphics != order.plan.graphics,
+                        undone: (!held.is_empty()).then(|| format!("the guest does not let go of {}", held.join(", "))),
+                        nics: process.nics.clone(),
+                    }
                 }
             }
         };
-        under.finish(restart_needed).await
+        under.finish(shape).await
+    }
+
+    async fn ensure_saved(&self, vm: VmId) -> Result<(), Fault> {
+        self.save(vm).await
+    }
+
+    async fn ensure_unsaved(&self, vm: VmId) -> Result<(), Fault> {
+        self.unsave(vm).await
+    }
+
+    async fn snapshots(&self, order: &MachineOrder) -> Result<BTreeSet<SnapshotRef>, Fault> {
+        self.kept(order).await
+    }
+
+    async fn ensure_snapshot(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        self.take(order, which).await
+    }
+
+    async fn ensure_snapshot_absent(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        self.forget(order, which).await
+    }
+
+    async fn revert(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        self.go_back(order, which).await
+    }
+
+    async fn ensure_copy(&self, order: &MachineOrder, export: &Export) -> Result<DiskCopy, Fault> {
+        self.copy(order, export).await
+    }
+
+    async fn read_copy(&self, vm: VmId, image: ImageId, offset: u64) -> Result<FetchStream, Fault> {
+        self.copied(vm, image, offset).await
+    }
+
+    async fn ensure_copies(&self, vm: VmId, keep: &BTreeSet<ImageId>) -> Result<(), Fault> {
+        self.drop_copies(vm, keep).await
     }
 
     async fn press_power(&self, vm: VmId) -> Result<(), Fault> {

@@ -12,6 +12,8 @@
 //! * What a caller must never do (two calls for one guest at a time, pulling a disk from under a running guest, pruning
 //!   an image in use) is not only refused but also remembered in [`FakeHost::violations`].
 
+mod copies;
+mod keep;
 mod links;
 mod machines;
 mod probe;
@@ -19,12 +21,12 @@ mod serial;
 mod volumes;
 
 pub use machines::Manner;
-pub use volumes::FakeFetch;
+pub use volumes::{FakeFetch, FakePush};
 
-use crate::{Drivers, Ended, Fault, MachineEvent, Port};
-use holm_model::host_plan::{ContextFiles, ImageRef, NetworkPlan};
+use crate::{DiskCopy, Drivers, Ended, Fault, MachineEvent, Port};
+use holm_model::host_plan::{ContextFiles, ImageRef, NetworkPlan, SnapshotRef};
 use holm_model::hosts::{Accelerator, HostFacts};
-use holm_model::{Clock, NetworkId, Timestamp, VmId};
+use holm_model::{Clock, ImageId, NetworkId, Timestamp, VmId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -40,6 +42,15 @@ pub enum Verb {
     EnsureProcess,
     EnsureCpus,
     EnsureShape,
+    EnsureSaved,
+    EnsureUnsaved,
+    Snapshots,
+    EnsureSnapshot,
+    SnapshotAbsent,
+    Revert,
+    EnsureCopy,
+    ReadCopy,
+    EnsureCopies,
     PressPower,
     EnsureOff,
     MachineAbsent,
@@ -67,11 +78,17 @@ impl Verb {
             Self::EnsureProcess
             | Self::EnsureCpus
             | Self::EnsureShape
+            | Self::EnsureSaved
+            | Self::EnsureUnsaved
+            | Self::EnsureSnapshot
+            | Self::SnapshotAbsent
+            | Self::Revert
             | Self::PressPower
             | Self::EnsureOff
             | Self::MachineAbsent => Some(0),
             Self::EnsureDisk | Self::EnsureMedia | Self::VolumesAbsent => Some(1),
             Self::EnsurePort | Self::PortsAbsent => Some(2),
+            Self::EnsureCopy | Self::EnsureCopies => Some(3),
             _ => None,
         }
     }
@@ -125,16 +142,20 @@ pub struct FakeProcess {
     pub boot_seq: u64,
     /// When it was started.
     pub started_at: Timestamp,
-    /// Sizes of its disks as the guest sees them, MiB.
-    pub disk_mib: Vec<u64>,
+    /// Sizes of its disks by number, as the guest sees them, MiB.
+    pub disk_mib: BTreeMap<u32, u64>,
     /// Memory it was started with, MiB.
     pub memory_mib: u64,
     /// Processors it was started with.
     pub vcpus: u32,
-    /// Number of network cards it was started with.
-    pub nics: usize,
+    /// Numbers of its network cards.
+    pub nics: BTreeSet<u32>,
     /// Whether it has a screen.
     pub graphics: bool,
+    /// Counts the boots on this host: a guest that goes on from saved memory has the number it was saved with.
+    pub boot: u64,
+    /// Stands for what is in its memory; see [`FakeHost::guest_works`].
+    pub memory: u64,
 }
 
 /// A guest on the fake host: process and files.
@@ -150,6 +171,14 @@ pub struct FakeMachine {
     pub starts: u64,
     /// How often the power button was pressed.
     pub presses: u64,
+    /// The process as its memory was saved.
+    pub saved: Option<FakeProcess>,
+    /// Why the last start was not as wanted.
+    pub remark: Option<String>,
+    /// Memory kept in snapshots of the whole VM.
+    pub snapshots: BTreeMap<u32, u64>,
+    /// Copies of its disks by image: bytes and digest.
+    pub copies: BTreeMap<ImageId, DiskCopy>,
 }
 
 /// A disk on the fake host.
@@ -161,6 +190,10 @@ pub struct FakeDisk {
     pub size_mib: u64,
     /// The base it lies over.
     pub base: Option<ImageRef>,
+    /// Stands for what was written on it; see [`FakeHost::guest_works`].
+    pub content: u64,
+    /// Contents kept in snapshots.
+    pub snapshots: BTreeMap<SnapshotRef, u64>,
 }
 
 /// What is really on the host.
@@ -214,11 +247,15 @@ struct State {
     rules: Vec<Rule>,
     next_pid: u32,
     next_birth: u64,
+    next_boot: u64,
+    works: u64,
     calls: u64,
     boots: u64,
     log: Vec<Call>,
     keep_log: bool,
     mute: bool,
+    measures: bool,
+    looks: u64,
 }
 
 type InterfereFn = Box<dyn FnMut(&Call) -> Interference + Send>;
@@ -325,13 +362,18 @@ impl FakeHost {
             rules: Vec::new(),
             next_pid: 1000,
             next_birth: 1,
+            next_boot: 1,
+            works: 0,
             calls: 0,
             boots: 1,
             log: Vec::new(),
             keep_log: false,
             mute: false,
+            measures: false,
+            looks: 0,
         };
-        let (events, _) = broadcast::channel(1024);
+        // Whoever lags behind is told and looks at everything; a thousand hosts in one process add up.
+        let (events, _) = broadcast::channel(64);
         Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(state),
@@ -371,6 +413,11 @@ impl FakeHost {
     /// Announces nothing from now on, as if every machine event were lost.
     pub fn mute(&self) {
         self.inner.lock().mute = true;
+    }
+
+    /// Measures from now on how busy it is, with numbers that look right and are the same in every run.
+    pub fn measure(&self) {
+        self.inner.lock().measures = true;
     }
 
     /// Keeps every call from now on, for [`FakeHost::take_log`].

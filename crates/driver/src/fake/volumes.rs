@@ -1,11 +1,11 @@
 //! Images, disks and media of the fake host.
 
 use super::{FakeDisk, FakeHost, Verb};
-use crate::{Fault, Fetch, FetchStream, Volumes, VolumesSeen};
+use crate::{DiskCopy, Fault, Fetch, FetchStream, Push, Volumes, VolumesSeen};
 use async_trait::async_trait;
-use holm_model::VmId;
+use holm_model::{ImageId, VmId};
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -96,18 +96,18 @@ impl Volumes for FakeHost {
         under.finish(removed).await
     }
 
-    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, running: bool) -> Result<PathBuf, Fault> {
+    async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, open: bool) -> Result<PathBuf, Fault> {
         let under = self.begin(Verb::EnsureDisk, Some(vm)).await?;
         {
             let mut state = self.inner.lock();
             let state = &mut *state;
             if let Some(found) = state.truth.disks.get_mut(&(vm, disk.id)) {
-                if !running {
+                if !open {
                     found.size_mib = found.size_mib.max(disk.size_mib);
                 }
-            } else if running {
+            } else if open {
                 return Err(Fault::permanent(format!(
-                    "disk {} of VM {vm} is not there although its guest runs",
+                    "disk {} of VM {vm} is not there although its guest has it open",
                     disk.id
                 )));
             } else {
@@ -121,7 +121,13 @@ impl Volumes for FakeHost {
                 }
                 let birth = state.next_birth;
                 state.next_birth += 1;
-                let made = FakeDisk { birth, size_mib: disk.size_mib, base: disk.base.clone() };
+                let made = FakeDisk {
+                    birth,
+                    size_mib: disk.size_mib,
+                    base: disk.base.clone(),
+                    content: 0,
+                    snapshots: BTreeMap::new(),
+                };
                 state.truth.disks.insert((vm, disk.id), made);
             }
         }
@@ -202,6 +208,96 @@ impl Fetch for FakeFetch {
         };
         Ok(Box::new(Zeros { left, broken }))
     }
+}
+
+/// Takes copies of disks and counts their bytes.
+#[derive(Default)]
+pub struct FakePush {
+    state: Mutex<PushState>,
+}
+
+#[derive(Default)]
+struct PushState {
+    arrived: BTreeMap<ImageId, (String, u64)>,
+    complete: BTreeSet<ImageId>,
+    fault: Option<Fault>,
+    cut_after: Option<u64>,
+}
+
+impl FakePush {
+    /// Takes everything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses everything from now on; `None` takes it again.
+    pub fn fail(&self, fault: Option<Fault>) {
+        self.lock().fault = fault;
+    }
+
+    /// Breaks the next push off after this many bytes.
+    pub fn cut_after(&self, bytes: u64) {
+        self.lock().cut_after = Some(bytes);
+    }
+
+    /// Images that have all their bytes.
+    #[must_use]
+    pub fn complete(&self) -> BTreeSet<ImageId> {
+        self.lock().complete.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, PushState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Push for FakePush {
+    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
+        tokio::task::yield_now().await;
+        let mut state = self.lock();
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        if state.complete.contains(&image) {
+            return Ok(None);
+        }
+        let entry = state.arrived.entry(image).or_insert_with(|| (copy.digest.clone(), 0));
+        if entry.0 != copy.digest {
+            *entry = (copy.digest.clone(), 0);
+        }
+        Ok(Some(entry.1))
+    }
+
+    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, mut bytes: FetchStream) -> Result<(), Fault> {
+        let mut block = vec![0; 64 << 10];
+        let cut = self.lock().cut_after.take();
+        let mut have = offset;
+        loop {
+            let count = bytes.read(&mut block).await.map_err(|e| Fault::transient(format!("reading a copy: {e}")))?;
+            have += count as u64;
+            let mut state = self.lock();
+            if let Some(fault) = &state.fault {
+                return Err(fault.clone());
+            }
+            state.arrived.insert(image, (copy.digest.clone(), have.min(copy.size)));
+            if count == 0 {
+                break;
+            }
+            if cut.is_some_and(|cut| have - offset >= cut) {
+                return Err(Fault::transient(format!("sending image {image}: the connection broke after {have} bytes")));
+            }
+        }
+        if have == copy.size {
+            self.lock().complete.insert(image);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn zeros(left: u64) -> FetchStream {
+    Box::new(Zeros { left, broken: false })
 }
 
 struct Zeros {

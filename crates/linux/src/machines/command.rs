@@ -4,17 +4,20 @@
 //! given as JSON, so that no character in a path can be read as an option; in the older key=value options commas are
 //! doubled. Nothing of the guest's context appears here: every user of the machine can read a command line.
 
+use super::devices::{self, virtio};
 use holm_driver::{Fault, MachineOrder};
 use holm_model::VmId;
-use holm_model::host_plan::BootPlan;
+use holm_model::host_plan::{BootPlan, Bus};
 use holm_model::hosts::Accelerator;
 use holm_model::vms::{Firmware, Machine, Power};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Empty sockets for disks and NICs plugged in while the guest runs.
-const SPARE_PORTS: u32 = 4;
+/// Disks that the machine's own SATA controller takes.
+const SATA_DISKS: usize = 6;
+
+pub use super::devices::Sockets;
 
 /// What the command line needs beyond the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct Surroundings {
     pub vhost: bool,
     /// Frequency of the time stamp counter, kHz.
     pub tsc_khz: Option<u64>,
+    /// Where devices are plugged in, on a machine that has sockets.
+    pub sockets: Sockets,
+    /// The descriptor under which QEMU inherits the memory it goes on from.
+    pub memory_fd: Option<i32>,
 }
 
 /// Size of the cache of translated code, MiB. QEMU's own default grows to 1 GiB per guest; below 32 MiB translation is
@@ -50,12 +57,6 @@ pub struct Surroundings {
 #[must_use]
 pub fn translation_cache_mib(memory_mib: u64) -> u64 {
     (memory_mib / 4).clamp(32, 256)
-}
-
-/// Name of the block node behind the disk with this number, as QEMU knows it.
-#[must_use]
-pub fn disk_node(disk: u32) -> String {
-    format!("disk-{disk}")
 }
 
 /// The arguments, without the program.
@@ -108,8 +109,14 @@ pub fn arguments(order: &MachineOrder, around: &Surroundings) -> Result<Vec<OsSt
     );
     argv.pair("-serial", "chardev:serial0");
 
-    disks(&mut argv, order, around);
-    nics(&mut argv, order, around);
+    // Without sockets a device is wherever QEMU puts it, and stays there.
+    let none = Sockets::default();
+    let sockets = if q35 { &around.sockets } else { &none };
+    for socket in sockets.devices() {
+        argv.device(socket);
+    }
+    disks(&mut argv, order, around, sockets);
+    nics(&mut argv, order, around, sockets);
 
     argv.pair("-object", "rng-random,id=rng0,filename=/dev/urandom");
     argv.device(json!({ "driver": virtio("rng", q35), "rng": "rng0" }));
@@ -123,12 +130,8 @@ pub fn arguments(order: &MachineOrder, around: &Surroundings) -> Result<Vec<OsSt
     } else {
         argv.pair("-display", "none");
     }
-    if q35 {
-        for spare in 0..SPARE_PORTS {
-            argv.device(json!({
-                "driver": "pcie-root-port", "id": format!("spare-{spare}"), "chassis": spare + 1, "slot": spare + 1,
-            }));
-        }
+    if let Some(fd) = around.memory_fd {
+        argv.pair("-incoming", format!("fd:{fd}"));
     }
     Ok(argv.0)
 }
@@ -148,7 +151,18 @@ fn check(order: &MachineOrder, around: &Surroundings) -> Result<(), Fault> {
     if plan.vcpus == 0 || plan.memory_mib == 0 {
         return refuse("it has no processor or no memory");
     }
+    let sata: Vec<_> = plan.disks.iter().filter(|disk| disk.bus == Bus::Sata).collect();
+    if sata.len() > SATA_DISKS {
+        return refuse("it has more than six SATA disks; attach the others as virtio (vd) or SCSI (sd) disks");
+    }
+    if let Some(disk) = sata.iter().find(|disk| disk.read_only && !disk.cdrom) {
+        let says = format!("disk {} is to be read-only, which no SATA disk can be; attach it as vd or sd", disk.id);
+        return refuse(&says);
+    }
     if plan.machine == Machine::Microvm {
+        if !sata.is_empty() {
+            return refuse("machine type microvm has no SATA disks; attach them as vd or sd, or use machine type q35");
+        }
         if plan.boot == BootPlan::Disk {
             return refuse("machine type microvm boots only a kernel given to it; give one, or use machine type q35");
         }
@@ -230,7 +244,7 @@ fn firmware_and_boot(argv: &mut Argv, order: &MachineOrder, around: &Surrounding
     }
 }
 
-fn disks(argv: &mut Argv, order: &MachineOrder, around: &Surroundings) {
+fn disks(argv: &mut Argv, order: &MachineOrder, around: &Surroundings, sockets: &Sockets) {
     let plan = &order.plan;
     let q35 = plan.machine == Machine::Q35;
     // A thread of its own for the disks pays off only where the guest's CPUs run natively.
@@ -238,27 +252,20 @@ fn disks(argv: &mut Argv, order: &MachineOrder, around: &Surroundings) {
     if own_thread {
         argv.pair("-object", "iothread,id=disks");
     }
-    let mut boot_index = 0;
+    // One that came while the guest ran stays, as does memory that was saved with it.
+    if plan.disks.iter().any(|disk| disk.bus == Bus::Scsi) || sockets.used.contains_key(devices::SCSI) {
+        argv.device(devices::scsi_device(q35, sockets));
+    }
+    let (mut boot_index, mut sata) = (0, 0);
     for (disk, file) in plan.disks.iter().zip(&order.disks) {
-        let node = disk_node(disk.id);
-        // Through the page cache, which guests of one image share, and with every flush of the guest carried out.
-        argv.blockdev(json!({
-            "driver": "qcow2", "node-name": node, "discard": "unmap", "detect-zeroes": "unmap",
-            "cache": { "direct": false, "no-flush": false },
-            "file": {
-                "driver": "file", "filename": text(file), "discard": "unmap", "aio": "threads", "locking": "on",
-                "cache": { "direct": false, "no-flush": false },
-            },
-        }));
-        let mut device = json!({
-            "driver": virtio("blk", q35), "drive": node, "id": format!("vd-{}", disk.id),
-            "serial": format!("holm-{}-{}", plan.id, disk.id), "write-cache": "on", "discard": true,
-        });
+        argv.blockdev(devices::disk_blockdev(disk, &text(file)));
+        let mut device = devices::disk_device(plan.id, disk, q35, sata, sockets);
+        sata += u32::from(disk.bus == Bus::Sata);
         if plan.boot == BootPlan::Disk {
             device["bootindex"] = json!(boot_index);
             boot_index += 1;
         }
-        if own_thread {
+        if own_thread && disk.bus == Bus::Virtio {
             device["iothread"] = json!("disks");
         }
         argv.device(device);
@@ -270,35 +277,24 @@ fn disks(argv: &mut Argv, order: &MachineOrder, around: &Surroundings) {
             // The medium may be written anew for the next boot while this one still has it open.
             "file": { "driver": "file", "filename": text(file), "read-only": true, "locking": "off" },
         }));
-        argv.device(json!({
-            "driver": virtio("blk", q35), "drive": node, "id": format!("medium-{at}"),
-            "serial": format!("holm-{}-m{at}", plan.id),
-        }));
-    }
-}
-
-fn nics(argv: &mut Argv, order: &MachineOrder, around: &Surroundings) {
-    let q35 = order.plan.machine == Machine::Q35;
-    for ((nic, port), mtu) in order.plan.nics.iter().zip(&order.ports).zip(&around.mtus) {
-        let vhost = if around.vhost { ",vhost=on" } else { "" };
-        argv.pair("-netdev", format!("tap,id=net-{},ifname={},script=no,downscript=no{vhost}", nic.id, comma(port)));
+        let id = format!("medium-{at}");
         let mut device = json!({
-            "driver": virtio("net", q35), "netdev": format!("net-{}", nic.id), "id": format!("nic-{}", nic.id),
-            "mac": nic.mac.to_string(),
+            "driver": virtio("blk", q35), "drive": node, "id": id, "serial": format!("holm-{}-m{at}", plan.id),
         });
-        if *mtu != 1500 {
-            device["host_mtu"] = json!(mtu);
-        }
-        if q35 {
-            // No boot ROM: guests boot from disk or kernel, and the ROM would cost time at every start.
-            device["romfile"] = json!("");
+        if let Some(bus) = sockets.bus(&id) {
+            device["bus"] = json!(bus);
         }
         argv.device(device);
     }
 }
 
-fn virtio(kind: &str, q35: bool) -> String {
-    format!("virtio-{kind}-{}", if q35 { "pci" } else { "device" })
+fn nics(argv: &mut Argv, order: &MachineOrder, around: &Surroundings, sockets: &Sockets) {
+    let q35 = order.plan.machine == Machine::Q35;
+    for ((nic, port), mtu) in order.plan.nics.iter().zip(&order.ports).zip(&around.mtus) {
+        let vhost = if around.vhost { ",vhost=on" } else { "" };
+        argv.pair("-netdev", format!("tap,id=net-{},ifname={},script=no,downscript=no{vhost}", nic.id, comma(port)));
+        argv.device(devices::nic_device(nic, *mtu, q35, sockets));
+    }
 }
 
 #[derive(Default)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::machines::fixtures::{nic, order};
-use holm_model::host_plan::DiskPlan;
+use holm_model::host_plan::{Bus, DiskPlan};
 
 fn around() -> Surroundings {
     Surroundings {
@@ -16,6 +16,8 @@ fn around() -> Surroundings {
         mtus: vec![],
         vhost: false,
         tsc_khz: Some(2_500_000),
+        sockets: Sockets::default(),
+        memory_fd: None,
     }
 }
 
@@ -44,7 +46,8 @@ fn a_disk_guest_on_q35() {
     order.media = vec!["/data/disks/7/context.iso".into()];
     order.plan.nics = vec![nic(0)];
     order.ports = vec!["holm7n0".into()];
-    let got = lines(&order, &Surroundings { mtus: vec![1450], ..around() });
+    let sockets = Sockets::fresh(&order);
+    let got = lines(&order, &Surroundings { mtus: vec![1450], sockets, ..around() });
     let want = r#"-name guest=web,process=holm-vm-7,debug-threads=on
 -uuid 00000000-0000-4000-8000-000000000007
 -nodefaults
@@ -67,20 +70,24 @@ fn a_disk_guest_on_q35() {
 -mon chardev=events,mode=control
 -chardev socket,id=serial0,server=on,wait=off,logappend=on,path=/run/holm/vm/7/serial,logfile=/data/machines/7/serial.log
 -serial chardev:serial0
+-device {"addr":"10.0","chassis":1,"driver":"pcie-root-port","id":"socket-0","io-reserve":0,"multifunction":true,"port":0}
+-device {"addr":"10.1","chassis":2,"driver":"pcie-root-port","id":"socket-1","io-reserve":0,"port":1}
+-device {"addr":"10.2","chassis":3,"driver":"pcie-root-port","id":"socket-2","io-reserve":0,"port":2}
+-device {"addr":"10.3","chassis":4,"driver":"pcie-root-port","id":"socket-3","io-reserve":0,"port":3}
+-device {"addr":"10.4","chassis":5,"driver":"pcie-root-port","id":"socket-4","io-reserve":0,"port":4}
+-device {"addr":"10.5","chassis":6,"driver":"pcie-root-port","id":"socket-5","io-reserve":0,"port":5}
+-device {"addr":"10.6","chassis":7,"driver":"pcie-root-port","id":"socket-6","io-reserve":0,"port":6}
+-device {"addr":"10.7","chassis":8,"driver":"pcie-root-port","id":"socket-7","io-reserve":0,"port":7}
 -blockdev {"cache":{"direct":false,"no-flush":false},"detect-zeroes":"unmap","discard":"unmap","driver":"qcow2","file":{"aio":"threads","cache":{"direct":false,"no-flush":false},"discard":"unmap","driver":"file","filename":"/data/disks/7/0,odd.qcow2","locking":"on"},"node-name":"disk-0"}
--device {"bootindex":0,"discard":true,"drive":"disk-0","driver":"virtio-blk-pci","id":"vd-0","serial":"holm-7-0","write-cache":"on"}
+-device {"bootindex":0,"bus":"socket-0","discard":true,"drive":"disk-0","driver":"virtio-blk-pci","id":"vd-0","serial":"holm-7-0","write-cache":"on"}
 -blockdev {"driver":"raw","file":{"driver":"file","filename":"/data/disks/7/context.iso","locking":"off","read-only":true},"node-name":"medium-0","read-only":true}
--device {"drive":"medium-0","driver":"virtio-blk-pci","id":"medium-0","serial":"holm-7-m0"}
+-device {"bus":"socket-1","drive":"medium-0","driver":"virtio-blk-pci","id":"medium-0","serial":"holm-7-m0"}
 -netdev tap,id=net-0,ifname=holm7n0,script=no,downscript=no
--device {"driver":"virtio-net-pci","host_mtu":1450,"id":"nic-0","mac":"02:00:0a:4d:00:02","netdev":"net-0","romfile":""}
+-device {"bus":"socket-2","driver":"virtio-net-pci","host_mtu":1450,"id":"nic-0","mac":"02:00:0a:4d:00:02","netdev":"net-0","romfile":""}
 -object rng-random,id=rng0,filename=/dev/urandom
 -device {"driver":"virtio-rng-pci","rng":"rng0"}
 -device {"deflate-on-oom":true,"driver":"virtio-balloon-pci","free-page-reporting":true}
--display none
--device {"chassis":1,"driver":"pcie-root-port","id":"spare-0","slot":1}
--device {"chassis":2,"driver":"pcie-root-port","id":"spare-1","slot":2}
--device {"chassis":3,"driver":"pcie-root-port","id":"spare-2","slot":3}
--device {"chassis":4,"driver":"pcie-root-port","id":"spare-3","slot":4}"#;
+-display none"#;
     assert_eq!(got.join("\n"), want);
 }
 
@@ -118,6 +125,45 @@ fn a_screen_and_uefi() {
     let sandbox = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".to_owned();
     assert!(got.contains(&sandbox), "{got:#?}");
     assert!(!got.iter().any(|l| l.starts_with("-display") || l.starts_with("-runas")), "{got:#?}");
+}
+
+#[test]
+fn every_bus_has_its_devices_and_its_limits() {
+    let mut order = order(7);
+    let disk = |id, bus| DiskPlan { bus, ..DiskPlan::new(id, None, 64) };
+    let cdrom = DiskPlan { read_only: true, cdrom: true, ..disk(3, Bus::Scsi) };
+    order.plan.disks = vec![disk(0, Bus::Scsi), disk(1, Bus::Sata), disk(2, Bus::Virtio), cdrom, disk(4, Bus::Sata)];
+    order.disks = (0..5).map(|n| format!("/data/{n}").into()).collect();
+    let sockets = Sockets::fresh(&order);
+    assert_eq!((sockets.used["scsi"], sockets.used["vd-2"], sockets.count), (0, 1, 8));
+    let got = lines(&order, &Surroundings { sockets, ..around() });
+    for device in [
+        r#"{"bus":"socket-0","driver":"virtio-scsi-pci","id":"scsi"}"#,
+        r#"{"bootindex":0,"bus":"scsi.0","drive":"disk-0","driver":"scsi-hd","id":"vd-0","lun":0,"scsi-id":0,"serial":"holm-7-0"}"#,
+        r#"{"bootindex":1,"bus":"ide.0","drive":"disk-1","driver":"ide-hd","id":"vd-1","serial":"holm-7-1"}"#,
+        r#"{"bootindex":3,"bus":"scsi.0","drive":"disk-3","driver":"scsi-cd","id":"vd-3","lun":0,"scsi-id":3,"serial":"holm-7-3"}"#,
+        r#"{"bootindex":4,"bus":"ide.1","drive":"disk-4","driver":"ide-hd","id":"vd-4","serial":"holm-7-4"}"#,
+    ] {
+        assert!(got.contains(&format!("-device {device}")), "{device} is not in {got:#?}");
+    }
+    let node = got.iter().find(|l| l.contains("\"node-name\":\"disk-3\"")).expect("a node");
+    assert!(node.contains("\"read-only\":true"), "{node}");
+    let refused = |order: &MachineOrder| arguments(order, &around()).expect_err("refused").says;
+    order.plan.disks[1].read_only = true;
+    assert!(refused(&order).contains("read-only"));
+    order.plan.disks = (0..7).map(|id| disk(id, Bus::Sata)).collect();
+    order.disks = (0..7).map(|n| format!("/data/{n}").into()).collect();
+    assert!(refused(&order).contains("more than six"));
+    order.plan.machine = Machine::Microvm;
+    order.plan.disks.truncate(1);
+    order.disks.truncate(1);
+    assert!(refused(&order).contains("microvm has no SATA"));
+}
+
+#[test]
+fn memory_is_read_from_the_descriptor_that_is_inherited() {
+    let got = lines(&order(7), &Surroundings { memory_fd: Some(11), ..around() });
+    assert!(got.contains(&"-incoming fd:11".to_owned()), "{got:#?}");
 }
 
 #[test]

@@ -6,12 +6,16 @@ use super::identity::{self, Lock};
 use super::qmp::QmpError;
 use super::start;
 use super::watch::Office;
-use super::{cgroups, command, logs, record};
+use super::{cgroups, copies, logs, record, save, shape, snapshots};
 use crate::settings::LinuxSettings;
 use async_trait::async_trait;
 use futures::future::join_all;
-use holm_driver::{ByteStream, Fault, MachineEvent, MachineOrder, MachineSeen, Machines};
-use holm_model::VmId;
+use holm_driver::{
+    ByteStream, DiskCopy, Fault, FetchStream, MachineEvent, MachineOrder, MachineSeen, Machines, Shape,
+};
+use holm_model::host_plan::SnapshotRef;
+use holm_model::vms::Export;
+use holm_model::{ImageId, VmId};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -21,10 +25,7 @@ use tokio::net::UnixStream;
 use tokio::sync::broadcast;
 
 /// How long QEMU may take for a command that only changes its own state.
-const COMMAND_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a growing disk may take.
-const RESIZE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a killed process may take to be gone; longer means that the kernel holds on to it.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -98,27 +99,6 @@ impl QemuMachines {
         }
         start::tidy(&self.office, guest).await
     }
-
-    async fn grow(&self, guest: &Guest, order: &MachineOrder) -> Result<(), Fault> {
-        let vm = guest.vm;
-        let told = |e: QmpError| told(vm, "look at the disks of", &e);
-        let nodes = guest.ask("query-named-block-nodes", json!({ "flat": true }), COMMAND_LIMIT).await.map_err(told)?;
-        for disk in &order.plan.disks {
-            let node = command::disk_node(disk.id);
-            let size = nodes.as_array().into_iter().flatten().find(|n| n["node-name"] == *node);
-            let Some(size) = size.and_then(|n| n["image"]["virtual-size"].as_u64()) else { continue };
-            let wanted = disk.size_mib << 20;
-            if wanted > size {
-                let arguments = json!({ "node-name": node, "size": wanted });
-                guest
-                    .ask("block_resize", arguments, RESIZE_LIMIT)
-                    .await
-                    .map_err(|e| self::told(vm, &format!("grow disk {} of", disk.id), &e))?;
-                tracing::info!(vm = vm.0, disk = disk.id, from = size, to = wanted, "grew a disk of a running guest");
-            }
-        }
-        Ok(())
-    }
 }
 
 fn check(settings: &LinuxSettings) -> Result<(), Fault> {
@@ -145,7 +125,7 @@ fn check(settings: &LinuxSettings) -> Result<(), Fault> {
 }
 
 /// What became of a command, as a fault.
-fn told(vm: VmId, what: &str, error: &QmpError) -> Fault {
+pub(super) fn told(vm: VmId, what: &str, error: &QmpError) -> Fault {
     let says = format!("cannot {what} VM {vm}: {error}");
     match error {
         QmpError::Refused { .. } => Fault::transient(says),
@@ -196,23 +176,89 @@ impl Machines for QemuMachines {
     async fn ensure_cpus(&self, vm: VmId, running: bool) -> Result<(), Fault> {
         let guest = self.guest(vm);
         let (command, what) = if running { ("cont", "continue") } else { ("stop", "pause") };
-        let _live = self.live(&guest, what).await?;
+        let live = self.live(&guest, what).await?;
+        save::use_up(&guest, &live).await?;
         guest.ask(command, json!({}), COMMAND_LIMIT).await.map_err(|e| told(vm, what, &e))?;
+        save::tidy(&guest.dirs);
         Ok(())
     }
 
-    async fn ensure_shape(&self, order: &MachineOrder) -> Result<bool, Fault> {
+    async fn ensure_shape(&self, order: &MachineOrder) -> Result<Shape, Fault> {
         let guest = self.guest(order.plan.id);
         let _turn = guest.turn.lock().await;
-        let Found::Live(live) = guest.find(&self.office).await? else { return Ok(false) };
-        self.grow(&guest, order).await?;
+        let Found::Live(live) = guest.find(&self.office).await? else { return Ok(Shape::default()) };
+        let mut shape = shape::follow(&guest, &live, order).await?;
         // Without a record nothing is known of what it was started with, and only a new start makes it certain.
-        let Some(started) = &live.started else { return Ok(true) };
+        let Some(started) = live.started() else { return Ok(Shape { restart_needed: true, ..shape }) };
         let mut limits = start::limits(order, started.accelerator);
         // More memory comes with the next start; the bound of what it has now must not shrink below its need.
         limits.memory_mib = limits.memory_mib.max(started.plan.memory_mib * 2);
         cgroups::update(&self.office.settings.instance, guest.vm, limits);
-        Ok(started.differs(&order.plan))
+        // A device that did not come or go is said to be undone, and does not wait for the next start alone.
+        shape.restart_needed |= shape.undone.is_none() && started.differs(&order.plan);
+        Ok(shape)
+    }
+
+    async fn ensure_saved(&self, vm: VmId) -> Result<(), Fault> {
+        let guest = self.guest(vm);
+        let _turn = guest.turn.lock().await;
+        let Found::Live(live) = guest.find(&self.office).await? else { return Ok(()) };
+        save::save(&guest, &live).await?;
+        self.end(&guest).await
+    }
+
+    async fn ensure_unsaved(&self, vm: VmId) -> Result<(), Fault> {
+        let guest = self.guest(vm);
+        let _turn = guest.turn.lock().await;
+        match guest.find(&self.office).await? {
+            Found::Off(_) => save::drop(vm, &guest.dirs),
+            // What is in the file belongs to the process that is there.
+            Found::Live(_) | Found::Nothing => Ok(()),
+        }
+    }
+
+    async fn snapshots(&self, order: &MachineOrder) -> Result<BTreeSet<SnapshotRef>, Fault> {
+        let guest = self.guest(order.plan.id);
+        let found = guest.find(&self.office).await?;
+        snapshots::list(&guest, &found, order).await
+    }
+
+    async fn ensure_snapshot(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        let guest = self.guest(order.plan.id);
+        let _turn = guest.turn.lock().await;
+        let found = guest.find(&self.office).await?;
+        snapshots::take(&guest, &found, order, which).await
+    }
+
+    async fn ensure_snapshot_absent(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        let guest = self.guest(order.plan.id);
+        let _turn = guest.turn.lock().await;
+        let found = guest.find(&self.office).await?;
+        snapshots::forget(&guest, &found, order, which).await
+    }
+
+    async fn revert(&self, order: &MachineOrder, which: SnapshotRef) -> Result<(), Fault> {
+        let guest = self.guest(order.plan.id);
+        let _turn = guest.turn.lock().await;
+        let found = guest.find(&self.office).await?;
+        snapshots::revert(&guest, &found, order, which).await
+    }
+
+    async fn ensure_copy(&self, order: &MachineOrder, export: &Export) -> Result<DiskCopy, Fault> {
+        let guest = self.guest(order.plan.id);
+        // Without the guest's turn: a copy takes long, and it must not keep the guest from being switched off.
+        let found = guest.find(&self.office).await?;
+        copies::ensure(&guest, &found, order, export).await
+    }
+
+    async fn read_copy(&self, vm: VmId, image: ImageId, offset: u64) -> Result<FetchStream, Fault> {
+        copies::read(&self.guest(vm), image, offset).await
+    }
+
+    async fn ensure_copies(&self, vm: VmId, keep: &BTreeSet<ImageId>) -> Result<(), Fault> {
+        let guest = self.guest(vm);
+        let found = guest.find(&self.office).await?;
+        copies::keep_only(&guest, &found, keep).await
     }
 
     async fn press_power(&self, vm: VmId) -> Result<(), Fault> {
@@ -276,7 +322,7 @@ impl Machines for QemuMachines {
         let what = "connect to the screen of";
         let guest = self.guest(vm);
         let live = self.live(&guest, what).await?;
-        if live.started.as_ref().is_some_and(|s| !s.plan.graphics) {
+        if live.started().is_some_and(|s| !s.plan.graphics) {
             return Err(Fault::permanent(format!(
                 "cannot {what} VM {vm}: it was started without one; turn its graphics on and start it again"
             )));

@@ -40,6 +40,9 @@ impl Dirs {
     pub fn stderr(&self) -> PathBuf {
         self.data.join("stderr.log")
     }
+    pub fn memory(&self) -> PathBuf {
+        self.data.join("memory")
+    }
     pub fn uefi_vars(&self) -> PathBuf {
         self.data.join("vars.fd")
     }
@@ -64,7 +67,7 @@ impl Dirs {
 pub(super) struct Live {
     pub handle: Arc<Handle>,
     /// `None` when the record is lost.
-    pub started: Option<Started>,
+    started: Mutex<Option<Started>>,
     pub hub: Hub,
     /// True once the end was seen and written down.
     noted: signal::Receiver<bool>,
@@ -79,6 +82,18 @@ impl Drop for Live {
 }
 
 impl Live {
+    /// What its process was started with and got since; `None` when the record is lost.
+    pub fn started(&self) -> Option<Started> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The process has other devices by now; written down before they come and after they have gone.
+    pub fn restate(&self, dirs: &Dirs, started: Started) -> io::Result<()> {
+        record::write(&dirs.data, record::STARTED, &started)?;
+        *self.started.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+        Ok(())
+    }
+
     /// Waits until the process has ended and that is written down.
     pub async fn noted(&self) {
         // The sender goes away without a word only when the runtime stops.
@@ -148,7 +163,7 @@ impl Guest {
         let live = Arc::new(Live {
             handle,
             hub: Hub::new(self.dirs.serial()),
-            started,
+            started: Mutex::new(started),
             noted,
             watcher: tokio::spawn(watcher.run()).abort_handle(),
             last_state: Mutex::new(RunState::Running),
@@ -236,6 +251,12 @@ impl Guest {
         (identity::is_guest(pid, &self.dirs.pid_file()) && handle.is_alive()).then_some(handle)
     }
 
+    /// A connection for several commands.
+    pub async fn session(&self, limit: Duration) -> Result<Qmp, QmpError> {
+        let stream = UnixStream::connect(self.dirs.control()).await.map_err(|e| QmpError::Closed(e.to_string()))?;
+        Ok(Qmp::open(stream, limit).await?.0)
+    }
+
     /// Executes one command over a connection of its own.
     pub async fn ask(&self, command: &str, arguments: Value, limit: Duration) -> Result<Value, QmpError> {
         let stream = UnixStream::connect(self.dirs.control()).await.map_err(|e| QmpError::Closed(e.to_string()))?;
@@ -246,7 +267,7 @@ impl Guest {
     pub fn told(&self, live: &Live, status: &Value) -> MachineSeen {
         let state = run_state(status);
         live.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state);
-        self.seen(live.started.as_ref(), state, Some(live.handle.key.pid))
+        self.seen(live.started().as_ref(), state, Some(live.handle.key.pid))
     }
 
     /// The guest as it is; `None` when nothing of it exists.
@@ -255,7 +276,10 @@ impl Guest {
             match self.find(office).await? {
                 Found::Nothing => return Ok(None),
                 Found::Off(started) => {
-                    let state = RunState::Gone(self.how_it_ended(started.as_deref()));
+                    let state = match super::save::there_is(&self.dirs) {
+                        true => RunState::Saved,
+                        false => RunState::Gone(self.how_it_ended(started.as_deref())),
+                    };
                     return Ok(Some(self.seen(started.as_deref(), state, None)));
                 }
                 Found::Live(live) => {
@@ -269,7 +293,7 @@ impl Guest {
                             live.last_state.lock().unwrap_or_else(PoisonError::into_inner).clone()
                         }
                     };
-                    return Ok(Some(self.seen(live.started.as_ref(), state, Some(live.handle.key.pid))));
+                    return Ok(Some(self.seen(live.started().as_ref(), state, Some(live.handle.key.pid))));
                 }
             }
         }
@@ -289,6 +313,8 @@ impl Guest {
             boot_seq: started.map_or(0, |s| s.boot_seq),
             accelerator: started.map(|s| s.accelerator),
             started_at: started.map_or(Timestamp::default(), |s| s.at),
+            devices: started.map(Started::devices),
+            remark: started.filter(|_| pid.is_some()).and_then(|s| s.remark.clone()),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  data_dir/machines/<vm>/  lock  started.json  stopping.json  ended.json  serial.log  stderr.log  vars.fd
+//!                           saved.json  memory  snapshot-<n>.json  copy-<image>.{qcow2,json}
 //!  run_dir/vm/<vm>/         control  events  serial  vnc  pid
 //!  cgroups                  <instance>/vm-<vm>
 //! ```
@@ -21,6 +22,8 @@
 pub mod accelerator;
 mod cgroups;
 pub mod command;
+mod copies;
+pub mod devices;
 mod driver;
 #[cfg(test)]
 mod fixtures;
@@ -32,8 +35,12 @@ pub mod purge;
 mod qemu;
 pub mod qmp;
 mod record;
+mod save;
 mod serial;
+mod shape;
+mod snapshots;
 mod start;
+mod tool;
 mod watch;
 
 pub use driver::QemuMachines;

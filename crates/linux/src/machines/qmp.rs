@@ -4,8 +4,10 @@
 //! that a newer QEMU never costs us the connection. Strict where it protects the agent: lines are bounded, every
 //! command has a time limit, and anything that is not JSON closes the connection.
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -144,6 +146,20 @@ impl Qmp {
     /// # Errors
     /// See [`QmpError`]. After a timeout the connection stays usable; a late reply is ignored.
     pub async fn execute(&self, command: &str, arguments: Value, limit: Duration) -> Result<Value, QmpError> {
+        self.execute_with(command, arguments, None, limit).await
+    }
+
+    /// As [`Self::execute`], and QEMU gets the descriptor along with the command.
+    ///
+    /// # Errors
+    /// See [`QmpError`].
+    pub async fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+        fd: Option<BorrowedFd<'_>>,
+        limit: Duration,
+    ) -> Result<Value, QmpError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (reply_in, reply_out) = oneshot::channel();
         match self.shared.waiting().as_mut() {
@@ -158,7 +174,13 @@ impl Qmp {
             let written = {
                 let mut writer = self.writer.lock().await;
                 let guard = CloseUnlessDone { shared: &self.shared, done: false };
-                let written = writer.write_all(line.as_bytes()).await;
+                let written = match fd {
+                    None => writer.write_all(line.as_bytes()).await,
+                    Some(fd) => match send_with(writer.as_ref(), line.as_bytes(), fd).await {
+                        Ok(sent) => writer.write_all(&line.as_bytes()[sent..]).await,
+                        Err(e) => Err(e),
+                    },
+                };
                 guard.done();
                 written
             };
@@ -195,6 +217,18 @@ impl Qmp {
     fn why_closed(&self) -> QmpError {
         QmpError::Closed(self.shared.closed.borrow().clone().unwrap_or_else(|| "QEMU is gone".into()))
     }
+}
+
+/// Sends the beginning of a line together with a descriptor, and says how much of it went.
+async fn send_with(stream: &UnixStream, line: &[u8], fd: BorrowedFd<'_>) -> std::io::Result<usize> {
+    stream
+        .async_io(tokio::io::Interest::WRITABLE, || {
+            let fds = [fd.as_raw_fd()];
+            let parts = [std::io::IoSlice::new(line)];
+            let along = [ControlMessage::ScmRights(&fds)];
+            sendmsg::<()>(stream.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None).map_err(std::io::Error::from)
+        })
+        .await
 }
 
 /// Closes the connection when a command was written only in part.

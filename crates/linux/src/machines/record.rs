@@ -10,8 +10,9 @@
 //! The last two name the process they speak of, so that they mean nothing for the next one. Nothing here is synced to
 //! disk: a power cut takes the processes too, and then there is nothing to be known.
 
+use super::command::Sockets;
 use super::identity::ProcessKey;
-use holm_driver::MachineOrder;
+use holm_driver::{Devices, MachineOrder};
 use holm_model::host_plan::{ContextFiles, VmPlan};
 use holm_model::hosts::Accelerator;
 use holm_model::vms::{Power, RestartPolicy};
@@ -31,6 +32,8 @@ pub(super) const STARTED: &str = "started.json";
 pub(super) const STOPPING: &str = "stopping.json";
 /// File name of [`EndedNote`].
 pub(super) const ENDED: &str = "ended.json";
+/// File name of [`SavedNote`].
+pub(super) const SAVED: &str = "saved.json";
 
 /// What the newest process was started with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,30 @@ pub(super) struct Started {
     pub argv_sha256: String,
     /// The process, once it is known.
     pub process: Option<ProcessKey>,
+    /// Where its devices are plugged in.
+    #[serde(default)]
+    pub sockets: Sockets,
+    /// What went otherwise than wanted at its start, one sentence.
+    #[serde(default)]
+    pub remark: Option<String>,
+}
+
+/// Memory that was saved, and what is needed to go on from it. It stands as long as the memory has not been used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedNote {
+    /// The process as it was.
+    pub started: Started,
+    /// Bytes in the file of the memory.
+    pub bytes: u64,
+}
+
+/// The devices a guest had at a snapshot of the whole VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SnapshotNote {
+    /// The guest's hardware.
+    pub plan: VmPlan,
+    /// Where its devices are plugged in.
+    pub sockets: Sockets,
 }
 
 impl Started {
@@ -69,6 +96,16 @@ impl Started {
             at,
             argv_sha256: hex::encode(hash.finalize()),
             process: None,
+            sockets: Sockets::default(),
+            remark: None,
+        }
+    }
+
+    /// What the process may have open.
+    pub fn devices(&self) -> Devices {
+        Devices {
+            disks: self.plan.disks.iter().map(|disk| disk.id).collect(),
+            nics: self.plan.nics.iter().map(|nic| nic.id).collect(),
         }
     }
 
@@ -88,7 +125,7 @@ pub(super) struct EndedNote {
 }
 
 /// The plan with everything leveled that a running process can follow, or that it need not know.
-fn shape(plan: &VmPlan) -> VmPlan {
+pub(super) fn shape(plan: &VmPlan) -> VmPlan {
     let mut plan = plan.clone();
     plan.name.clear();
     plan.generation = 0;
@@ -99,7 +136,16 @@ fn shape(plan: &VmPlan) -> VmPlan {
     plan.context = ContextFiles::default();
     for disk in &mut plan.disks {
         disk.size_mib = 0;
+        disk.snapshots.clear();
+        disk.revert = None;
     }
+    for nic in &mut plan.nics {
+        nic.more_ip4.clear();
+        nic.more_ip6.clear();
+    }
+    plan.snapshots.clear();
+    plan.revert = None;
+    plan.exports.clear();
     plan
 }
 
@@ -122,6 +168,22 @@ pub(super) fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Resu
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     io::Write::write_all(&mut file, &text)?;
     std::fs::rename(&temporary, dir.join(name))
+}
+
+/// As [`write`], and on disk when it returns: it must outlive a power cut.
+pub(super) fn write_durably<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
+    write(dir, name, value)?;
+    std::fs::File::open(dir.join(name))?.sync_all()?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
+/// Removes a record, on disk when it returns. One that is not there is removed already.
+pub(super) fn remove_durably(dir: &Path, name: &str) -> io::Result<()> {
+    match std::fs::remove_file(dir.join(name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    std::fs::File::open(dir)?.sync_all()
 }
 
 /// The file's content; `None` when it is not there or is not what it should be, which a reader treats the same way:

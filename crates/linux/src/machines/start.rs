@@ -8,16 +8,16 @@
 //! The control socket is bound here and handed over, so that a connection can be made at once and the greeting is read
 //! the moment QEMU gives it, without polling for a file to appear.
 
-use super::command::{self, Surroundings};
+use super::command::{self, Sockets, Surroundings};
 use super::guest::{Dirs, Found, Guest};
 use super::identity::{self, Handle, Lock};
 use super::qmp::QmpError;
 use super::record::{self, Started};
 use super::watch::Office;
-use super::{cgroups, launch, logs, qemu};
+use super::{cgroups, devices, launch, logs, qemu, save};
 use holm_driver::{Fault, MachineOrder, MachineSeen};
 use holm_model::hosts::Accelerator;
-use holm_model::vms::Firmware;
+use holm_model::vms::{Firmware, Power};
 use holm_model::{Timestamp, VmId};
 use serde_json::json;
 use std::ffi::OsString;
@@ -41,6 +41,7 @@ struct Ready {
     argv: Vec<OsString>,
     lock: File,
     control: UnixListener,
+    memory: Option<File>,
     joins: Vec<File>,
     stderr: File,
     stderr_from: u64,
@@ -54,9 +55,14 @@ pub(super) async fn ensure(
     order: &MachineOrder,
 ) -> Result<MachineSeen, Fault> {
     let vm = guest.vm;
-    if let Found::Live(_) = guest.find(office).await? {
+    if let Found::Live(live) = guest.find(office).await? {
+        if save::there_is(&guest.dirs) {
+            // An earlier agent began to let it go on and did not see the end of that.
+            save::go_on(guest, &live, order.plan.power != Power::Paused).await?;
+        }
         return seen(office, guest).await;
     }
+    let mut remark = None;
     if let Some(kernel) = &order.kernel {
         office.judge.offer_kernel(kernel).await;
     }
@@ -64,7 +70,8 @@ pub(super) async fn ensure(
     loop {
         let ready = {
             let (office, guest, order) = (office.clone(), guest.clone(), order.clone());
-            tokio::task::spawn_blocking(move || prepare(&office, &guest, &order, accelerator))
+            let mut remark = remark.clone();
+            tokio::task::spawn_blocking(move || prepare(&office, &guest, &order, accelerator, &mut remark))
                 .await
                 .map_err(|e| Fault::unknown(format!("preparing VM {vm} was cut short: {e}")))??
         };
@@ -75,8 +82,14 @@ pub(super) async fn ensure(
                 _ => Err(Fault::unknown(format!("somebody else was starting VM {vm} and has given up; look again"))),
             };
         };
-        match fork(office, guest, ready).await {
+        let resumes = ready.memory.is_some();
+        match fork(office, guest, ready, order.plan.power != Power::Paused).await {
             Ok(seen) => return Ok(seen),
+            Err(fault) if resumes && save::is_broken(&fault) => {
+                tracing::warn!(vm = vm.0, "saved memory cannot be used: {fault}");
+                save::drop(vm, &guest.dirs)?;
+                remark = Some(format!("its saved memory could not be used, so it was booted: {fault}"));
+            }
             Err(fault) => {
                 let now = office.judge.choice().await.accelerator;
                 if now == accelerator {
@@ -102,6 +115,7 @@ fn prepare(
     guest: &Guest,
     order: &MachineOrder,
     accelerator: Accelerator,
+    remark: &mut Option<String>,
 ) -> Result<Option<Ready>, Fault> {
     let vm = guest.vm;
     let dirs = &guest.dirs;
@@ -119,6 +133,22 @@ fn prepare(
             .map_err(failed(&format!("cannot make {}", dir.display())))?;
     }
     let Some(lock) = take_lock(&dirs.lock()).map_err(failed("cannot take its lock"))? else { return Ok(None) };
+
+    let wanted = order;
+    let saved = match save::order(&guest.dirs, order) {
+        Ok(saved) => saved,
+        Err(why) => {
+            save::drop(vm, dirs)?;
+            *remark = Some(format!("its saved memory could not be used, so it was booted: {why}"));
+            None
+        }
+    };
+    let order = saved.as_ref().map_or(order, |saved| &saved.order);
+    let sockets = saved.as_ref().map_or_else(|| Sockets::fresh(order), |saved| saved.note.started.sockets.clone());
+    let memory = match &saved {
+        Some(_) => Some(File::open(dirs.memory()).map_err(failed("cannot open its saved memory"))?),
+        None => None,
+    };
 
     let uefi = match order.plan.firmware {
         Firmware::Bios => None,
@@ -147,9 +177,11 @@ fn prepare(
         pid_file: dirs.pid_file(),
         uid: settings.uid_base.map(|base| command::uid_of(base, vm)),
         uefi,
-        mtus: order.ports.iter().map(|port| mtu(port)).collect(),
+        mtus: order.ports.iter().map(|port| devices::mtu(port)).collect(),
         vhost: accelerator == Accelerator::Kvm && Path::new("/dev/vhost-net").exists(),
         tsc_khz: qemu::tsc_khz(),
+        sockets: sockets.clone(),
+        memory_fd: memory.as_ref().map(AsRawFd::as_raw_fd),
     };
     let argv = command::arguments(order, &around)?;
 
@@ -160,10 +192,18 @@ fn prepare(
 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let at = Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
-    let started = Started::new(order, accelerator, &argv, at);
+    let mut started = Started::new(order, accelerator, &argv, at);
+    started.boot_seq = wanted.plan.boot_seq;
+    started.sockets = sockets;
+    started.remark = remark.take();
+    if let Some(saved) = &saved {
+        // It goes on with what it knew and had then.
+        started.generation = saved.note.started.generation;
+        started.context_sha256.clone_from(&saved.note.started.context_sha256);
+    }
     record::write(&dirs.data, record::STARTED, &started).map_err(failed("cannot write its record"))?;
     let joins = cgroups::prepare(&settings.instance, vm, limits(order, accelerator));
-    Ok(Some(Ready { program, argv, lock, control, joins, stderr, stderr_from, started }))
+    Ok(Some(Ready { program, argv, lock, control, memory, joins, stderr, stderr_from, started }))
 }
 
 /// The guest's limits.
@@ -176,9 +216,10 @@ pub(super) fn limits(order: &MachineOrder, accelerator: Accelerator) -> cgroups:
 }
 
 /// The fork, and what follows until the guest runs.
-async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready) -> Result<MachineSeen, Fault> {
+async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool) -> Result<MachineSeen, Fault> {
     let vm = guest.vm;
-    let Ready { program, argv, lock, control, joins, stderr, stderr_from, mut started } = ready;
+    let Ready { program, argv, lock, control, memory, joins, stderr, stderr_from, mut started } = ready;
+    let resumes = memory.is_some();
     let mut command = Command::new(&program);
     command
         .args(&argv)
@@ -188,7 +229,9 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready) -> Result<
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr);
-    let child = launch::detached(&mut command, joins, vec![OwnedFd::from(lock), OwnedFd::from(control)]);
+    let mut inherits = vec![OwnedFd::from(lock), OwnedFd::from(control)];
+    inherits.extend(memory.map(OwnedFd::from));
+    let child = launch::detached(&mut command, joins, inherits);
     // Our copies of the lock and the socket go with it: from here on both are QEMU's alone.
     drop(command);
     let child = child.map_err(|e| Fault::transient(format!("VM {vm}: cannot start {}: {e}", program.display())))?;
@@ -206,6 +249,21 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready) -> Result<
         biased;
         greeting = guest.ask("query-status", json!({}), limit) => greeting,
         () = live.noted() => Err(QmpError::Closed("QEMU has ended".into())),
+    };
+    let greeting = match greeting {
+        Ok(_) if resumes => {
+            let went_on = tokio::select! {
+                biased;
+                went_on = save::go_on(guest, &live, runs) => went_on,
+                () = live.noted() => Err(Fault::transient("QEMU has ended")),
+            };
+            match went_on {
+                Ok(()) => return seen(office, guest).await,
+                Err(fault) if live.handle.is_alive() => return Err(fault),
+                Err(fault) => Err(QmpError::Closed(fault.says)),
+            }
+        }
+        other => other,
     };
     match greeting {
         Ok(status) => Ok(guest.told(&live, &status)),
@@ -250,13 +308,6 @@ fn take_lock(path: &Path) -> io::Result<Option<File>> {
             Lock::Held => std::thread::sleep(Duration::from_millis(1)),
         }
     }
-}
-
-fn mtu(port: &str) -> u16 {
-    // The port's name comes from the driver that made it; one without a readable MTU gets the usual, and QEMU itself
-    // will say what is wrong with it.
-    let text = std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("mtu")).unwrap_or_default();
-    text.trim().parse().unwrap_or(1500)
 }
 
 /// Copies a file so that the copy is there whole or not at all.

@@ -6,12 +6,15 @@
 use super::{Frame, MAX_CHUNK, MAX_FRAME};
 use bytes::{BufMut, Bytes, BytesMut};
 use holm_model::host_plan::{HostPlan, HostReport, ImageRef};
+use holm_model::vms::VmStatus;
 use thiserror::Error;
 
 /// Most VMs, absences or networks one frame may name.
 pub const MAX_OBJECTS: usize = 20_000;
 /// Most strays or complaints one report may name.
 pub const MAX_REMARKS: usize = 1_000;
+/// Most exports one report may name of one VM.
+pub const MAX_EXPORTS: usize = 1_000;
 /// Longest stray, complaint or reason, bytes.
 pub const MAX_REMARK: usize = 4_096;
 
@@ -214,9 +217,17 @@ fn is_digest(image: &ImageRef) -> bool {
 fn check_report(report: &HostReport) -> Result<(), String> {
     at_most("VMs", report.vms.len(), MAX_OBJECTS)?;
     at_most("absent VMs", report.absent.len(), MAX_OBJECTS)?;
+    at_most("samples", report.samples.as_ref().map_or(0, |samples| samples.vms.len()), MAX_OBJECTS)?;
     at_most("strays", report.strays.len(), MAX_REMARKS)?;
     at_most("complaints", report.complaints.len(), MAX_REMARKS)?;
-    let messages = report.vms.iter().filter_map(|(_, status)| status.message.as_ref());
+    let failures = |status: &VmStatus| status.failed.iter().map(|f| f.says.clone()).collect::<Vec<_>>();
+    let exports = |status: &VmStatus| status.exports.iter().filter_map(|e| e.message.clone()).collect::<Vec<_>>();
+    let more: Vec<String> =
+        report.vms.iter().flat_map(|(_, status)| failures(status).into_iter().chain(exports(status))).collect();
+    if let Some((vm, _)) = report.vms.iter().find(|(_, status)| status.exports.len() > MAX_EXPORTS) {
+        return Err(format!("it names more than {MAX_EXPORTS} exports of VM {vm}"));
+    }
+    let messages = report.vms.iter().filter_map(|(_, status)| status.message.as_ref()).chain(&more);
     let longest = report.strays.iter().chain(&report.complaints).chain(messages).map(String::len).max().unwrap_or(0);
     if longest > MAX_REMARK {
         return Err(format!("it has a sentence of {longest} bytes, more than {MAX_REMARK}"));

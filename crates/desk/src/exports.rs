@@ -1,0 +1,94 @@
+//! Copies of VMs' disks that hosts send, and images they become.
+//!
+//! A copy that is made anew after a crash has other bytes than the one before, so what has arrived counts only for the
+//! copy with the same digest.
+
+use crate::{Desk, Error, ErrorKind, upload_name};
+use holm_model::host_plan::HostReport;
+use holm_model::images::{ExpectedDigest, Image};
+use holm_model::vms::ExportState;
+use holm_model::{HostId, ImageId};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// A copy of a disk, as its host describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedCopy {
+    /// Bytes in the whole copy.
+    pub size: u64,
+    /// BLAKE3 of the whole copy, lower-case hex.
+    pub digest: String,
+}
+
+impl ExportedCopy {
+    fn expected(&self) -> Result<ExpectedDigest, Error> {
+        Ok(ExpectedDigest::parse(&format!("blake3:{}", self.digest))?)
+    }
+}
+
+impl Desk {
+    /// How many bytes of this copy are safely there; the next piece starts at this offset. `None`: the image has its
+    /// content.
+    ///
+    /// # Errors
+    /// `NotFound` when no VM on the host is to give the image its content, `Invalid` when the digest is none.
+    pub async fn export_arrived(&self, host: HostId, id: ImageId, copy: &ExportedCopy) -> Result<Option<u64>, Error> {
+        copy.expected()?;
+        let Some(arrived) = self.host_image_offset(host, id).await? else { return Ok(None) };
+        let name = upload_name(id);
+        let images = self.image_store();
+        if images.note(&name).await?.as_deref() == Some(copy.digest.as_str()) {
+            return Ok(Some(arrived));
+        }
+        images.abandon(&name).await?;
+        images.keep_note(&name, &copy.digest).await?;
+        Ok(Some(0))
+    }
+
+    /// Takes a piece of a copy; the last one completes the image. Answers as [`Desk::export_arrived`].
+    ///
+    /// # Errors
+    /// What [`Desk::export_arrived`] says; `Conflict` when the piece does not begin where the last one ended; what
+    /// taking bytes in and checking them says.
+    pub async fn export_append(
+        &self,
+        host: HostId,
+        id: ImageId,
+        copy: &ExportedCopy,
+        offset: u64,
+        bytes: impl AsyncRead + Send + Unpin,
+    ) -> Result<Option<u64>, Error> {
+        let Some(arrived) = self.export_arrived(host, id, copy).await? else { return Ok(None) };
+        let Some(left) = copy.size.checked_sub(offset).filter(|_| offset == arrived) else {
+            let says = format!("{arrived} of {} bytes of the copy for image {id} are there, not {offset}", copy.size);
+            return Err(Error::new(ErrorKind::Conflict, says).hint("Ask how many have arrived, and go on from there."));
+        };
+        let arrived = self.host_image_append(host, id, offset, bytes.take(left)).await?;
+        if arrived < copy.size {
+            return Ok(Some(arrived));
+        }
+        let row = self.view().row::<Image>(id);
+        let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("image {id} was deleted")))?;
+        let mut image = row.value.clone();
+        image.spec.expected = Some(copy.expected()?);
+        self.image_finish(&image).await?;
+        Ok(None)
+    }
+
+    /// Images whose copies cannot be made, as a report of their host says, will never have content.
+    pub(crate) async fn exports_failed(&self, host: HostId, failed: Vec<(ImageId, String)>) -> Result<(), Error> {
+        for (image, why) in failed {
+            // Only a host that was to make the copy has a say in it, and only until the image has its content.
+            if matches!(self.host_image_offset(host, image).await, Ok(Some(_))) {
+                self.image_failed(image, &why).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The exports that a report says have failed, and why.
+pub(crate) fn failed_in(report: &HostReport) -> Vec<(ImageId, String)> {
+    let exports = report.vms.iter().flat_map(|(_, status)| &status.exports);
+    let failed = exports.filter(|export| export.state == ExportState::Failed);
+    failed.map(|e| (e.image, e.message.clone().unwrap_or_else(|| "its host could not copy the disk".into()))).collect()
+}
