@@ -35,7 +35,7 @@ pub(crate) enum Lcm {
     SaveStop = 5,
     SaveSuspend = 6,
     PrologMigrate = 8,
-    PrologResume = 9,
+
     EpilogStop = 10,
     Epilog = 11,
     Shutdown = 12,
@@ -52,7 +52,7 @@ pub(crate) enum Lcm {
     HotplugSaveAsSuspended = 28,
     ShutdownUndeploy = 29,
     EpilogUndeploy = 30,
-    PrologUndeploy = 31,
+
     HotplugPrologPoweroff = 33,
     HotplugEpilogPoweroff = 34,
     BootFailure = 36,
