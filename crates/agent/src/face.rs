@@ -1,11 +1,11 @@
 //! What the agent shows of the host: statuses, absences, strays, facts, complaints. Keepers write it, links read it.
 
-use holm_model::VmId;
-use holm_model::host_plan::{HostPlan, HostReport};
+use holm_model::host_plan::{HostPlan, HostReport, NetworkPlan, NetworkSeen};
 use holm_model::hosts::HostFacts;
 use holm_model::samples::Samples;
 use holm_model::vms::VmStatus;
-use holm_wire::host::{MAX_REMARK, MAX_REMARKS};
+use holm_model::{NetworkId, VmId};
+use holm_wire::host::{MAX_OBJECTS, MAX_REMARK, MAX_REMARKS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub struct Shown {
     pub complaints: BTreeMap<&'static str, Vec<String>>,
     /// What was measured last.
     pub samples: Option<Arc<Samples>>,
+    /// Networks with security groups, and those that cannot be made.
+    pub networks: BTreeMap<NetworkId, NetworkSeen>,
 }
 
 /// See the module.
@@ -109,6 +111,35 @@ impl Face {
         });
     }
 
+    /// A network was made as its plan says.
+    pub(crate) fn network(&self, plan: &NetworkPlan) {
+        let groups: Vec<_> = plan.guard.groups.iter().map(|group| (group.id, group.version)).collect();
+        self.change(|shown| match groups.is_empty() {
+            true => shown.networks.remove(&plan.id).is_some(),
+            false => {
+                let seen = NetworkSeen { network: plan.id, groups, fault: None };
+                shown.networks.insert(plan.id, seen.clone()) != Some(seen)
+            }
+        });
+    }
+
+    /// A network could not be made; what it followed before, it may still follow.
+    pub(crate) fn network_failed(&self, network: NetworkId, fault: String) {
+        let fault = Some(shorten(fault));
+        self.change(|shown| {
+            let seen =
+                shown.networks.entry(network).or_insert(NetworkSeen { network, groups: Vec::new(), fault: None });
+            let changed = seen.fault != fault;
+            seen.fault = fault;
+            changed
+        });
+    }
+
+    /// A network is not wanted any more.
+    pub(crate) fn no_network(&self, network: NetworkId) {
+        self.change(|shown| shown.networks.remove(&network).is_some());
+    }
+
     pub(crate) fn boot_id(&self) -> Option<String> {
         self.lock().facts.as_ref().map(|f| f.boot_id.clone())
     }
@@ -168,6 +199,10 @@ impl Shown {
         self.complaints.values().flatten().cloned().collect()
     }
 
+    fn networks(&self) -> Vec<NetworkSeen> {
+        self.networks.values().take(MAX_OBJECTS).cloned().collect()
+    }
+
     /// Everything, as the first report of a link.
     #[must_use]
     pub fn full(&self, seq: u64) -> HostReport {
@@ -181,12 +216,12 @@ impl Shown {
             strays: self.strays.clone(),
             complaints: self.complaints(),
             samples: self.samples.as_deref().cloned(),
-            networks: Vec::new(),
+            networks: self.networks(),
         }
     }
 
     /// What changed since `old` was reported; `None` when nothing did. A VM that is no longer shown at all can only be
-    /// said by a full report. Strays and complaints are always said whole. Absences are said again with every plan,
+    /// said by a full report. Strays, complaints and networks are always said whole. Absences are said again with every plan,
     /// because a word about absence counts only with the plan it was said under.
     #[must_use]
     pub fn since(&self, old: &Self, seq: u64) -> Option<HostReport> {
@@ -209,7 +244,7 @@ impl Shown {
             strays: self.strays.clone(),
             complaints: self.complaints(),
             samples: (self.samples != old.samples).then(|| self.samples.as_deref().cloned()).flatten(),
-            networks: Vec::new(),
+            networks: self.networks(),
         })
     }
 }

@@ -258,7 +258,7 @@ impl Agent {
                 common.scribe.run(&common.face),
                 crew::listen(&common, &pokes),
                 crew::run(&common, &pokes),
-                common.networks.run(&common.drivers.links),
+                common.networks.run(&common.drivers.links, &common.face),
                 link::run(&common, identity, dial.as_ref(), &random, &connected),
                 crew::sweep(&common, &pokes, &leftovers),
                 crew::tidy(&common, &leftovers),

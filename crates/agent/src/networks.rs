@@ -1,6 +1,7 @@
 //! Networks of the host: one keeper each, so that a network that cannot be made delays only VMs on it.
 
 use crate::bell::Bell;
+use crate::face::Face;
 use crate::keeper::limited;
 use crate::reconcile::back_off;
 use futures::StreamExt;
@@ -95,14 +96,14 @@ impl Networks {
     }
 
     /// Keeps every network.
-    pub(crate) async fn run(&self, links: &Arc<dyn Links>) {
+    pub(crate) async fn run(&self, links: &Arc<dyn Links>, face: &Face) {
         let mut keepers = FuturesUnordered::new();
         let mut kept = std::collections::BTreeSet::new();
         loop {
             let wanted: Vec<NetworkId> = self.lock().wanted.keys().copied().collect();
             for network in wanted {
                 if kept.insert(network) {
-                    keepers.push(self.keep(network, links));
+                    keepers.push(self.keep(network, links, face));
                 }
             }
             tokio::select! {
@@ -113,7 +114,7 @@ impl Networks {
         }
     }
 
-    async fn keep(&self, network: NetworkId, links: &Arc<dyn Links>) -> NetworkId {
+    async fn keep(&self, network: NetworkId, links: &Arc<dyn Links>, face: &Face) -> NetworkId {
         let (mut failures, mut done_again) = (0, 0);
         let mut last = None;
         loop {
@@ -136,6 +137,10 @@ impl Networks {
                     }
                     let result = limited("making its network", links.ensure_network(plan)).await;
                     done_again = again;
+                    match &result {
+                        Ok(()) => face.network(plan),
+                        Err(fault) => face.network_failed(network, fault.says.clone()),
+                    }
                     self.lock().made.insert(network, (plan.clone(), result.clone()));
                     self.changed.ring();
                     result
@@ -144,6 +149,7 @@ impl Networks {
                     self.lock().made.remove(&network);
                     let result = limited("removing a network", links.ensure_network_absent(network)).await;
                     if result.is_ok() {
+                        face.no_network(network);
                         let mut state = self.lock();
                         if state.wanted.get(&network) == Some(&None) {
                             state.wanted.remove(&network);

@@ -6,10 +6,10 @@
 
 use crate::{Desk, Error, ErrorKind};
 use holm_model::host_plan::{HostPlan, HostReport};
-use holm_model::hosts::{Host, HostStatus};
+use holm_model::hosts::{Host, HostStatus, Schedulable};
 use holm_model::vms::{Observed, Vm, VmPhase, VmStatus};
 use holm_model::{HostId, Timestamp, VmId};
-use holm_store::State;
+use holm_store::{Row, State};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
@@ -18,6 +18,9 @@ use tokio::sync::watch;
 const LONGEST_REMARK: usize = 1000;
 /// Most strays and complaints kept of a report.
 const MOST_REMARKS: usize = 100;
+
+/// Most networks kept of a report, and security groups of each.
+const MOST_NETWORKS: usize = 1000;
 
 /// One opened link of a host.
 #[derive(Clone, Debug)]
@@ -149,6 +152,11 @@ impl Effects {
         status.applied_revision = report.applied_revision;
         status.strays = shorten(report.strays.clone());
         status.complaints = shorten(report.complaints.clone());
+        status.networks = report.networks.iter().take(MOST_NETWORKS).cloned().collect();
+        for seen in &mut status.networks {
+            seen.groups.truncate(MOST_NETWORKS);
+            seen.fault = seen.fault.take().map(|text| text.chars().take(LONGEST_REMARK).collect());
+        }
         if let Some(facts) = &report.facts {
             status.facts = Some(facts.clone());
         }
@@ -262,14 +270,22 @@ impl Desk {
     /// # Errors
     /// `Gone` when the session is over; `Conflict` when the report's number is not higher than the last; otherwise what
     /// the store says. After any error the link is to be closed: the next one begins with a full report.
-    pub async fn host_report(&self, session: &HostSession, report: HostReport) -> Result<(), Error> {
+    pub async fn host_report(&self, session: &HostSession, mut report: HostReport) -> Result<(), Error> {
         let now = self.now();
         let coarse_ms = self.coarse_ms();
         let host = session.host;
         self.0.sessions.take(session, report.seq, now)?;
+        if let Some(samples) = report.samples.take() {
+            let view = self.view();
+            let offline = |row: &Row<Host>| row.value.spec.schedulable == Schedulable::Offline;
+            if view.row::<Host>(host).is_some_and(|row| !offline(&row)) {
+                self.0.samples.take(&view.0, host, samples, now);
+            }
+        }
         if Effects::of(&report, &self.view().0, host, now, coarse_ms)?.is_empty() {
             return Ok(());
         }
+        self.exports_failed(host, crate::exports::failed_in(&report)).await?;
         let (sessions, mine) = (self.0.sessions.clone(), session.clone());
         self.0
             .store
@@ -283,7 +299,13 @@ impl Desk {
                     tx.update::<Host>(host, |row| row.status = status);
                 }
                 for (id, status) in effects.vms {
-                    tx.update::<Vm>(id, |vm| vm.status = status);
+                    let Some(before) = tx.get::<Vm>(id).cloned() else { continue };
+                    let mut vm = before.value.clone();
+                    vm.status = status;
+                    // What the host says may settle what was begun, or take it back.
+                    holm_plan::vm_actions::attempts::reported(&mut vm, now);
+                    tx.account(&before.value, &vm);
+                    tx.put(vm);
                 }
                 Ok(())
             })

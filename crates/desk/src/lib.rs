@@ -18,6 +18,7 @@
 //!
 //! Start reading at [`Desk`], then [`vms`](Desk::vm_create) and [`host_report`](Desk::host_report).
 
+mod accounting;
 mod acl;
 mod bootstrap;
 mod caller;
@@ -62,6 +63,7 @@ mod vm_snapshots;
 mod vms;
 mod zones;
 
+pub use accounting::{MonthCost, Whose, month_begins};
 pub use acl::AclDraft;
 pub use bootstrap::Bootstrapped;
 pub use caller::{Caller, Intent};
@@ -78,6 +80,7 @@ pub use holm_plan::explain::Explanation;
 pub use holm_plan::hostplan::is_news;
 pub use holm_plan::image::Standing as ImageStanding;
 pub use holm_plan::vm_actions::{Standing, word as vm_word};
+pub use holm_store::{Prices, StayRecord};
 pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use host_sessions::HostSession;
 pub use hosts::{HostChange, HostDraft};
@@ -96,7 +99,9 @@ pub use vdcs::VdcResource;
 pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
 pub use templates::{Bag, BagDraft};
 pub use vm_actions::Recovery;
-pub use vm_groups::{RoleDraft, VmGroupDraft};
+pub use holm_model::vm_groups::{RoleDraft, VmGroupDraft};
+pub use vm_groups::VmGroupContent;
+pub use vm_schedule::admit_scheduled;
 pub use vms::{PowerAction, VmChange};
 
 use holm_blobs::ImageStore;

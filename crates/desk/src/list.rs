@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use holm_model::clusters::Cluster;
 use holm_model::hosts::{Host, Schedulable};
-use holm_model::images::{Image, ImageKind};
-use holm_model::networks::{Network, NetworkKind};
+use holm_model::images::Image;
+use holm_model::networks::Network;
 use holm_model::operations::Operation;
 use holm_model::permissions::Access;
 use holm_model::users::{Group, JoinToken, Token, User};
@@ -340,7 +340,7 @@ fn smallest<T: Listed>(
 }
 
 /// Whether `wanted` is this id or the name of the object with it.
-fn is<T: Seen>(view: &View, id: T::Id, wanted: &str) -> bool {
+pub(crate) fn is<T: Seen>(view: &View, id: T::Id, wanted: &str) -> bool {
     wanted == T::raw(id).to_string() || view.0.get::<T>(id).is_some_and(|row| row.value.name() == Some(wanted))
 }
 
@@ -409,6 +409,7 @@ impl Listed for Host {
                         Schedulable::Enabled => "enabled",
                         Schedulable::Draining => "draining",
                         Schedulable::Disabled => "disabled",
+                        Schedulable::Offline => "offline",
                     }
             }
             _ => false,
@@ -426,14 +427,7 @@ impl Listed for Image {
     }
     fn matches(&self, _: &View, field: &str, value: &str) -> bool {
         match field {
-            "kind" => {
-                value
-                    == match self.spec.kind {
-                        ImageKind::Disk => "disk",
-                        ImageKind::Kernel => "kernel",
-                        ImageKind::Initrd => "initrd",
-                    }
-            }
+            "kind" => value == self.spec.kind.word(),
             "format" => self.content.as_ref().is_some_and(|c| c.format.qemu_name() == value),
             "digest" => self.content.as_ref().is_some_and(|c| c.digest == value),
             _ => false,
@@ -450,11 +444,7 @@ impl Listed for Network {
         self.meta.created_at
     }
     fn matches(&self, _: &View, field: &str, value: &str) -> bool {
-        let kind = match self.spec.kind {
-            NetworkKind::Nat => "nat",
-            NetworkKind::Bridge { .. } => "bridge",
-        };
-        field == "kind" && value == kind
+        field == "kind" && value == self.spec.kind.word()
     }
 }
 

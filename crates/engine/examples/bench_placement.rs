@@ -9,7 +9,7 @@ mod sample;
 
 use holm_engine::Engine;
 use holm_model::hosts::HostPhase;
-use holm_model::networks::{Network, NetworkDraft, NetworkSpec};
+use holm_model::networks::{MacAddr, Network, NetworkDraft};
 use holm_model::vms::VmPhase;
 use holm_model::{Clock, HostId, Timestamp, World};
 use holm_store::{Mode, SqliteJournal, State, Store};
@@ -51,7 +51,9 @@ fn measure(directory: &Path, stuck: bool) -> Result<(), Failure> {
             tx.put(sample::image(0));
             let subnet4 = Some("10.64.0.0/12".into());
             let draft = NetworkDraft { name: "wide".into(), kind: "nat".into(), subnet4, ..NetworkDraft::default() };
-            tx.put(Network { spec: NetworkSpec::try_from(draft).map_err(|e| e.to_string())?, ..sample::network(0) });
+            let Network { id, meta, .. } = sample::network(0);
+            let fresh = MacAddr([2, 1, 0, 0, 0, 0]);
+            tx.put(Network::drafted(id, meta, draft, fresh).map_err(|e| e.to_string())?);
             for id in 0..HOSTS {
                 let mut host = sample::host(id);
                 if stuck && id == 0 {

@@ -8,9 +8,11 @@ use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
 use crate::samples::Samples;
 use crate::vms::{Export, Firmware, Machine, Power, RestartPolicy, Revert, VmStatus};
-use crate::{CpuShare, HostId, NetworkId, VmId};
+use crate::security_groups::{Direction, Protocol};
+use crate::{CpuShare, HostId, NetworkId, SecurityGroupId, VmId};
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
 /// Everything one host should have.
@@ -108,6 +110,17 @@ pub struct VmPlan {
 }
 
 impl VmPlan {
+    /// Every snapshot that is to be kept.
+    #[must_use]
+    pub fn kept(&self) -> BTreeSet<SnapshotRef> {
+        let of_disk = |d: &DiskPlan| {
+            let disk = d.id;
+            d.snapshots.clone().into_iter().map(move |snapshot| SnapshotRef::Disk { disk, snapshot })
+        };
+        let whole = self.snapshots.iter().map(|snapshot| SnapshotRef::Vm { snapshot: *snapshot });
+        self.disks.iter().flat_map(of_disk).chain(whole).collect()
+    }
+
     /// Every image it needs in the host's cache, each once.
     #[must_use]
     pub fn images(&self) -> Vec<ImageRef> {
@@ -195,6 +208,33 @@ impl DiskPlan {
     }
 }
 
+/// A snapshot on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotRef {
+    /// Of one disk.
+    Disk {
+        /// The disk's number.
+        disk: u32,
+        /// The snapshot's number within the disk.
+        snapshot: u32,
+    },
+    /// Of memory, devices and all disks.
+    Vm {
+        /// The snapshot's number within the VM.
+        snapshot: u32,
+    },
+}
+
+impl std::fmt::Display for SnapshotRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Disk { disk, snapshot } => write!(f, "snapshot {snapshot} of disk {disk}"),
+            Self::Vm { snapshot } => write!(f, "snapshot {snapshot} of the VM"),
+        }
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -250,6 +290,79 @@ pub struct NetworkPlan {
     pub name: String,
     /// What it is.
     pub spec: NetworkSpec,
+    /// What may pass the cards on it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub guard: Guard,
+}
+
+impl NetworkPlan {
+    /// A network whose cards let everything pass.
+    #[must_use]
+    pub fn new(id: NetworkId, name: String, spec: NetworkSpec) -> Self {
+        Self { id, name, spec, guard: Guard::default() }
+    }
+}
+
+/// The security groups of a network's cards on one host. A card that is not named lets everything pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Cards that only let pass what their groups allow, by VM and number.
+    pub cards: Vec<GuardedCard>,
+    /// These groups, by id.
+    pub groups: Vec<GroupPlan>,
+}
+
+/// A card and its security groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardedCard {
+    /// The VM.
+    pub vm: VmId,
+    /// The card's number.
+    pub nic: u32,
+    /// Its groups, by id.
+    pub groups: Vec<SecurityGroupId>,
+}
+
+/// One security group with everything resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    /// Its id.
+    pub id: SecurityGroupId,
+    /// See [`crate::security_groups::SecurityGroup::version`].
+    pub version: u64,
+    /// What passes.
+    pub rules: Vec<RulePlan>,
+}
+
+/// One rule of a security group with everything resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulePlan {
+    /// What the packets carry.
+    pub protocol: Protocol,
+    /// Which way they go.
+    pub direction: Direction,
+    /// Destination ports, first and last; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<(u16, u16)>,
+    /// The ICMP or ICMPv6 type; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp_type: Option<u8>,
+    /// First and last address of what the other end may be; `None`: anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Vec<(IpAddr, IpAddr)>>,
+}
+
+/// What a host says of a network that has security groups or cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSeen {
+    /// The network.
+    pub network: NetworkId,
+    /// The version of each security group that is followed, by group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<(SecurityGroupId, u64)>,
+    /// What went wrong, one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// What a host says it has. Sent in full when a link opens, afterwards only what changed.
@@ -276,6 +389,9 @@ pub struct HostReport {
     /// What the host's self-check complains about.
     #[serde(default)]
     pub complaints: Vec<String>,
+    /// Networks of which there is something to say, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkSeen>,
     /// What was measured, where something was since the report before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,

@@ -1,72 +1,21 @@
 //! Virtual networks and the addresses they lend.
 
-use crate::{Invalid, Meta, NetworkId, VmId};
+mod draft;
+mod mac;
+mod ranges;
+
+pub use draft::{NetworkDraft, VLAN_IDS, VXLAN_IDS};
+pub use mac::MacAddr;
+pub use ranges::{AddressRange, Addresses, MAX_RANGE_SIZE, RangeDraft, RangeKind};
+
+use crate::{ClusterId, Invalid, Meta, NetworkId, NetworkTemplateId, SecurityGroupId};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
-/// An Ethernet address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacAddr(pub [u8; 6]);
-
-impl MacAddr {
-    /// The stable address of one NIC: `02:00` and the IPv4 address where there is one (as OpenNebula does), else
-    /// `02:01` and the VM's id and the NIC's number.
-    #[must_use]
-    pub fn for_nic(vm: VmId, nic: u32, ip4: Option<Ipv4Addr>) -> Self {
-        let tail = match ip4 {
-            Some(ip) => return Self([2, 0, ip.octets()[0], ip.octets()[1], ip.octets()[2], ip.octets()[3]]),
-            None => vm.0.to_be_bytes(),
-        };
-        let nic = u8::try_from(nic & 0x3f).unwrap_or(0);
-        Self([2, 0x40 | nic, tail[0], tail[1], tail[2], tail[3]])
-    }
-}
-
-impl fmt::Display for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let b = self.0;
-        write!(f, "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", b[0], b[1], b[2], b[3], b[4], b[5])
-    }
-}
-
-impl fmt::Debug for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for MacAddr {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse =
-            || Invalid::new("mac", text, "is not an Ethernet address", "Write six hex pairs: 02:00:0a:4d:00:02.");
-        let mut bytes = [0; 6];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next().filter(|p| p.len() == 2).ok_or_else(refuse)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_| refuse())?;
-        }
-        if parts.next().is_some() || bytes[0] & 1 != 0 {
-            return Err(refuse());
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl Serialize for MacAddr {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MacAddr {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+/// Most addresses that may be put aside in one network.
+pub const MAX_HOLDS: usize = 10_000;
 
 /// How a network reaches the outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,45 +30,154 @@ pub enum NetworkKind {
         /// Name of the host's interface.
         interface: String,
     },
+    /// A bridge without a way out: guests of one host see each other and nobody else.
+    Isolated,
+    /// A bridge over an IEEE 802.1Q VLAN on this network interface of the host.
+    Vlan {
+        /// Name of the host's interface.
+        interface: String,
+        /// The tag, 1 to 4094.
+        id: u16,
+    },
+    /// A bridge over a VXLAN segment (RFC 7348) that is carried over this network interface of the host.
+    Vxlan {
+        /// Name of the host's interface.
+        interface: String,
+        /// The segment's identifier, 24 bits.
+        id: u32,
+        /// The group by which hosts find each other; `None`: one is made from the identifier.
+        #[serde(default)]
+        multicast: Option<IpAddr>,
+    },
 }
 
-/// A range of IPv4 addresses to lend.
+impl NetworkKind {
+    /// The word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Bridge { .. } => "bridge",
+            Self::Isolated => "isolated",
+            Self::Vlan { .. } => "vlan",
+            Self::Vxlan { .. } => "vxlan",
+        }
+    }
+
+    /// The host's interface below it.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Nat | Self::Isolated => None,
+            Self::Bridge { interface } | Self::Vlan { interface, .. } | Self::Vxlan { interface, .. } => {
+                Some(interface)
+            }
+        }
+    }
+
+    /// The number of its VLAN or VXLAN.
+    #[must_use]
+    pub fn segment(&self) -> Option<u32> {
+        match self {
+            Self::Vlan { id, .. } => Some(u32::from(*id)),
+            Self::Vxlan { id, .. } => Some(*id),
+            Self::Nat | Self::Bridge { .. } | Self::Isolated => None,
+        }
+    }
+}
+
+/// The IPv4 subnet of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool4 {
+pub struct Subnet4 {
     /// The subnet.
     pub subnet: Ipv4Net,
     /// The router's address; for NAT networks the host's own end of the bridge. `None`: guests get no default route.
     pub gateway: Option<Ipv4Addr>,
-    /// First address lent.
-    pub first: Ipv4Addr,
-    /// Last address lent.
-    pub last: Ipv4Addr,
 }
 
-/// A range of IPv6 addresses to lend; the low 32 bits count up from `first`.
+/// The IPv6 subnet of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool6 {
-    /// The subnet, `/64` or `/96` to `/120`.
+pub struct Subnet6 {
+    /// The subnet.
     pub subnet: Ipv6Net,
     /// The router's address, as for IPv4.
     pub gateway: Option<Ipv6Addr>,
-    /// First address lent.
-    pub first: Ipv6Addr,
-    /// Last address lent.
-    pub last: Ipv6Addr,
 }
 
-/// What users decide of a network.
+/// How a guest comes by its addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// They are written into its context.
+    #[default]
+    Static,
+    /// It asks for them by DHCP.
+    Dhcp,
+    /// By router advertisements (IPv6 only).
+    Auto,
+    /// It has none (IPv6 only).
+    Disable,
+    /// Nothing is set up; the guest's owner does it.
+    Skip,
+}
+
+impl Method {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dhcp => "dhcp",
+            Self::Auto => "auto",
+            Self::Disable => "disable",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// What guests are told about a network besides subnet, router and name servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuestSettings {
+    /// Greatest frame payload, bytes; `None`: the network's.
+    pub mtu: Option<u16>,
+    /// Cost of its IPv4 routes.
+    pub metric: Option<u32>,
+    /// Cost of its IPv6 routes.
+    pub metric6: Option<u32>,
+    /// How it comes by IPv4 addresses.
+    pub method: Method,
+    /// How it comes by IPv6 addresses.
+    pub method6: Method,
+    /// Domains that short names are looked up in, with blanks between.
+    pub search_domain: Option<String>,
+    /// Further routes: `SUBNET via ROUTER`, with commas between.
+    pub routes: Option<String>,
+}
+
+impl GuestSettings {
+    /// The further routes, as pairs of subnet and router; what cannot be read is left out.
+    pub fn route_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.routes.as_deref().unwrap_or_default().split(',').filter_map(|route| {
+            let (subnet, router) = route.split_once(" via ")?;
+            let (subnet, router) = (subnet.trim(), router.trim());
+            let fits = subnet.parse::<ipnet::IpNet>().is_ok() && router.parse::<IpAddr>().is_ok();
+            fits.then_some((subnet, router))
+        })
+    }
+}
+
+/// What users decide of a network's nature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
     /// How it reaches the outside.
     pub kind: NetworkKind,
-    /// IPv4 addresses, if any.
+    /// The IPv4 subnet, if it is known.
     #[serde(default)]
-    pub ip4: Option<Pool4>,
-    /// IPv6 addresses, if any.
+    pub ip4: Option<Subnet4>,
+    /// The IPv6 subnet, if it is known.
     #[serde(default)]
-    pub ip6: Option<Pool6>,
+    pub ip6: Option<Subnet6>,
     /// Name servers told to guests.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
@@ -129,10 +187,93 @@ pub struct NetworkSpec {
     /// Whether hosts answer DHCP on it. Always true for NAT networks.
     #[serde(default)]
     pub dhcp: bool,
+    /// What else guests are told.
+    #[serde(default)]
+    pub guest: GuestSettings,
 }
 
 fn default_mtu() -> u16 {
     1500
+}
+
+impl NetworkSpec {
+    /// A plain network of this kind.
+    #[must_use]
+    pub fn new(kind: NetworkKind) -> Self {
+        let dhcp = kind == NetworkKind::Nat;
+        Self { kind, ip4: None, ip6: None, dns: Vec::new(), mtu: 1500, dhcp, guest: GuestSettings::default() }
+    }
+
+    /// Whether an address belongs to the router or a name server, so that no guest can have it.
+    #[must_use]
+    pub fn serves_at(&self, ip: IpAddr) -> bool {
+        let router4 = self.ip4.as_ref().and_then(|net| net.gateway).map(IpAddr::from);
+        let router6 = self.ip6.as_ref().and_then(|net| net.gateway).map(IpAddr::from);
+        router4 == Some(ip) || router6 == Some(ip) || self.dns.contains(&ip)
+    }
+
+    /// Whether an address is one that no guest can have in any subnet: the subnet's own, or its broadcast address.
+    #[must_use]
+    pub fn is_edge(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.ip4.as_ref().is_some_and(|net| ip == net.subnet.network() || ip == net.subnet.broadcast())
+            }
+            IpAddr::V6(ip) => self.ip6.as_ref().is_some_and(|net| ip == net.subnet.network()),
+        }
+    }
+}
+
+/// A place in one of a network's ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+pub struct Place {
+    /// The range's number.
+    pub range: u32,
+    /// Counted from 0.
+    pub place: u32,
+}
+
+impl From<(u32, u32)> for Place {
+    fn from((range, place): (u32, u32)) -> Self {
+        Self { range, place }
+    }
+}
+
+impl From<Place> for (u32, u32) {
+    fn from(place: Place) -> Self {
+        (place.range, place.place)
+    }
+}
+
+/// A part of a range that another network lends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The range of this network.
+    pub range: u32,
+    /// The first place.
+    pub first: u32,
+    /// How many places; at least 1.
+    pub size: u32,
+    /// The network that lends them.
+    pub network: NetworkId,
+}
+
+impl Reservation {
+    /// The place behind its last.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.first.saturating_add(self.size)
+    }
+}
+
+/// Why a place is not lent to VMs although nobody has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// Somebody put it aside.
+    Held,
+    /// It belongs to another network.
+    Reserved(Reservation),
 }
 
 /// A virtual network. The id 0 is the default NAT network, made at first start.
@@ -146,252 +287,154 @@ pub struct Network {
     pub spec: NetworkSpec,
     /// Whether it is to be deleted as soon as no VM uses it.
     pub removing: bool,
+    /// What it lends, by number; no two overlap. A network without ranges that was not reserved from another lends
+    /// Ethernet addresses only.
+    pub ranges: Vec<AddressRange>,
+    /// The number of the next range.
+    pub next_range: u32,
+    /// Places put aside.
+    pub holds: BTreeSet<Place>,
+    /// Parts that other networks lend, in order; no two overlap.
+    pub reservations: Vec<Reservation>,
+    /// The network it was reserved from; its guests are on that one's bridge.
+    pub parent: Option<NetworkId>,
+    /// The template it was made from.
+    pub template: Option<NetworkTemplateId>,
+    /// Security groups of every card on it.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// The clusters it is in; none: all of them.
+    pub clusters: Vec<ClusterId>,
+    /// Whether the number of its VLAN or VXLAN was chosen by Holm.
+    pub automatic_segment: bool,
 }
 
-/// An unchecked request for a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NetworkDraft {
-    /// Its name.
-    pub name: String,
-    /// `nat` or `bridge`.
-    pub kind: String,
-    /// The host's interface, for `bridge`.
-    pub interface: Option<String>,
-    /// IPv4 subnet in CIDR notation.
-    pub subnet4: Option<String>,
-    /// IPv4 router; by default the first address of the subnet.
-    pub gateway4: Option<String>,
-    /// `FIRST-LAST` of the IPv4 addresses to lend; by default all but the router's.
-    pub range4: Option<String>,
-    /// IPv6 subnet in CIDR notation.
-    pub subnet6: Option<String>,
-    /// IPv6 router; by default the first address of the subnet.
-    pub gateway6: Option<String>,
-    /// Name servers.
-    pub dns: Vec<String>,
-    /// Greatest frame payload, bytes.
-    pub mtu: Option<u16>,
-    /// Whether hosts answer DHCP on a bridge network.
-    pub dhcp: bool,
-}
-
-fn address<T: FromStr>(field: &str, text: &str, what: &str, example: &str) -> Result<T, Invalid> {
-    text.trim()
-        .parse()
-        .map_err(|_| Invalid::new(field, text, format!("is not {what}"), format!("Write it like {example}.")))
-}
-
-impl TryFrom<NetworkDraft> for NetworkSpec {
-    type Error = Invalid;
-
-    fn try_from(draft: NetworkDraft) -> Result<Self, Invalid> {
-        let kind = match (draft.kind.as_str(), draft.interface) {
-            ("nat" | "", None) => NetworkKind::Nat,
-            ("nat" | "", Some(interface)) => {
-                return Err(Invalid::new(
-                    "interface",
-                    interface,
-                    "is given for a NAT network",
-                    "Use kind bridge, or leave it out.",
-                ));
-            }
-            ("bridge", Some(interface)) => {
-                check_interface(&interface)?;
-                NetworkKind::Bridge { interface }
-            }
-            ("bridge", None) => {
-                return Err(Invalid::new(
-                    "interface",
-                    "",
-                    "is missing for a bridge network",
-                    "Name the host's interface.",
-                ));
-            }
-            (other, _) => return Err(Invalid::new("kind", other, "is no kind of network", "Use nat or bridge.")),
-        };
-        let ip4 = match &draft.subnet4 {
-            Some(text) => Some(pool4(text, draft.gateway4.as_deref(), draft.range4.as_deref(), &kind)?),
-            None if draft.gateway4.is_some() || draft.range4.is_some() => {
-                return Err(Invalid::new(
-                    "subnet4",
-                    "",
-                    "is missing although a router or range is given",
-                    "Give the subnet, such as 10.1.0.0/24.",
-                ));
-            }
-            None => None,
-        };
-        let ip6 = match &draft.subnet6 {
-            Some(text) => Some(pool6(text, draft.gateway6.as_deref())?),
-            None => None,
-        };
-        if kind == NetworkKind::Nat && ip4.is_none() {
-            return Err(Invalid::new(
-                "subnet4",
-                "",
-                "is missing for a NAT network",
-                "Give the subnet, such as 10.1.0.0/24.",
-            ));
-        }
-        let dns = draft.dns.iter().map(|d| address("dns", d, "an IP address", "9.9.9.9")).collect::<Result<_, _>>()?;
-        let mtu = draft.mtu.unwrap_or(1500);
-        let least = if ip6.is_some() { 1280 } else { 576 };
-        if !(least..=9216).contains(&mtu) {
-            return Err(Invalid::new(
-                "mtu",
-                mtu,
-                format!("is not between {least} and 9216"),
-                "Use 1500 unless the wire says otherwise.",
-            ));
-        }
-        let dhcp = draft.dhcp || kind == NetworkKind::Nat;
-        Ok(Self { kind, ip4, ip6, dns, mtu, dhcp })
-    }
-}
-
-fn check_interface(name: &str) -> Result<(), Invalid> {
-    // The kernel's own rule (dev_valid_name): at most 15 bytes, no slash, colon or blank, not "." or "..".
-    let bad = name.is_empty()
-        || name.len() > 15
-        || name == "."
-        || name == ".."
-        || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        || name.starts_with('-');
-    if bad {
-        return Err(Invalid::new(
-            "interface",
-            name,
-            "is not an interface name",
-            "Use 1 to 15 letters, digits, '.', '_' or '-'.",
-        ));
-    }
-    Ok(())
-}
-
-fn pool4(subnet: &str, gateway: Option<&str>, range: Option<&str>, kind: &NetworkKind) -> Result<Pool4, Invalid> {
-    let net: Ipv4Net = address("subnet4", subnet, "an IPv4 subnet", "10.1.0.0/24")?;
-    let net = net.trunc();
-    if !(8..=30).contains(&net.prefix_len()) {
-        return Err(Invalid::new("subnet4", subnet, "is not between /8 and /30", "Write it like 10.1.0.0/24."));
-    }
-    let base = u32::from(net.network());
-    let (lowest, highest) = (base + 1, u32::from(net.broadcast()) - 1);
-    let gateway = match gateway {
-        Some("none") if matches!(kind, NetworkKind::Bridge { .. }) => None,
-        Some(text) => Some(address::<Ipv4Addr>("gateway4", text, "an IPv4 address", "10.1.0.1")?),
-        None => Some(Ipv4Addr::from(lowest)),
-    };
-    if let Some(gateway) = gateway
-        && !(lowest..=highest).contains(&u32::from(gateway))
-    {
-        return Err(Invalid::new(
-            "gateway4",
-            gateway,
-            format!("is not a host address of {net}"),
-            "Give an address of the subnet.",
-        ));
-    }
-    let (first, last) = match range {
-        Some(text) => {
-            let (first, last) = text.split_once('-').ok_or_else(|| {
-                Invalid::new("range4", text, "is not a range", "Write FIRST-LAST, such as 10.1.0.10-10.1.0.99.")
-            })?;
-            (
-                address::<Ipv4Addr>("range4", first, "an IPv4 address", "10.1.0.10")?,
-                address::<Ipv4Addr>("range4", last, "an IPv4 address", "10.1.0.99")?,
-            )
-        }
-        None => {
-            let first = if gateway.map(u32::from) == Some(lowest) { lowest + 1 } else { lowest };
-            (Ipv4Addr::from(first), Ipv4Addr::from(highest))
-        }
-    };
-    if first > last || u32::from(first) < lowest || u32::from(last) > highest {
-        return Err(Invalid::new(
-            "range4",
-            format!("{first}-{last}"),
-            format!("is not a range of host addresses in {net}"),
-            "Give first and last address within the subnet.",
-        ));
-    }
-    Ok(Pool4 { subnet: net, gateway, first, last })
-}
-
-fn pool6(subnet: &str, gateway: Option<&str>) -> Result<Pool6, Invalid> {
-    let net: Ipv6Net = address("subnet6", subnet, "an IPv6 subnet", "fd00:1::/64")?;
-    let net = net.trunc();
-    if !(32..=120).contains(&net.prefix_len()) {
-        return Err(Invalid::new("subnet6", subnet, "is not between /32 and /120", "Write it like fd00:1::/64."));
-    }
-    let base = u128::from(net.network());
-    let gateway = match gateway {
-        Some("none") => None,
-        Some(text) => Some(address::<Ipv6Addr>("gateway6", text, "an IPv6 address", "fd00:1::1")?),
-        None => Some(Ipv6Addr::from(base + 1)),
-    };
-    if let Some(gateway) = gateway
-        && !net.contains(&gateway)
-    {
-        return Err(Invalid::new(
-            "gateway6",
-            gateway,
-            format!("is not an address of {net}"),
-            "Give an address of the subnet.",
-        ));
-    }
-    let room = u128::MAX >> net.prefix_len() as u32;
-    Ok(Pool6 {
-        subnet: net,
-        gateway,
-        first: Ipv6Addr::from(base + 2),
-        last: Ipv6Addr::from(base + room.min(0xffff_fffe)),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nat(subnet4: &str) -> NetworkDraft {
-        NetworkDraft { name: "n".into(), kind: "nat".into(), subnet4: Some(subnet4.into()), ..NetworkDraft::default() }
-    }
-
-    #[test]
-    fn a_nat_network_gets_router_and_range() {
-        let pool = NetworkSpec::try_from(nat("10.1.2.3/24")).expect("valid").ip4.expect("has IPv4");
-        assert_eq!(pool.subnet.to_string(), "10.1.2.0/24");
-        assert_eq!(pool.gateway.expect("has a router").to_string(), "10.1.2.1");
-        assert_eq!((pool.first.to_string(), pool.last.to_string()), ("10.1.2.2".into(), "10.1.2.254".into()));
-    }
-
-    #[test]
-    fn bad_networks_say_what_is_wrong() {
-        for (draft, field) in [
-            (nat("10.1.2.3"), "subnet4"),
-            (nat("10.1.2.0/31"), "subnet4"),
-            (NetworkDraft { range4: Some("10.2.0.1-10.2.0.9".into()), ..nat("10.1.0.0/24") }, "range4"),
-            (NetworkDraft { gateway4: Some("10.1.0.255".into()), ..nat("10.1.0.0/24") }, "gateway4"),
-            (NetworkDraft { mtu: Some(100), ..nat("10.1.0.0/24") }, "mtu"),
-            (NetworkDraft { kind: "bridge".into(), ..nat("10.1.0.0/24") }, "interface"),
-            (
-                NetworkDraft { kind: "bridge".into(), interface: Some("eth0; rm".into()), ..nat("10.1.0.0/24") },
-                "interface",
-            ),
-            (NetworkDraft { kind: "carrier pigeon".into(), ..nat("10.1.0.0/24") }, "kind"),
-            (NetworkDraft { subnet6: Some("fd00::/128".into()), ..nat("10.1.0.0/24") }, "subnet6"),
-            (NetworkDraft { dns: vec!["nine".into()], ..nat("10.1.0.0/24") }, "dns"),
-        ] {
-            assert_eq!(NetworkSpec::try_from(draft).expect_err("must be refused").field, field);
+impl Network {
+    /// A network that lends nothing yet.
+    #[must_use]
+    pub fn new(id: NetworkId, meta: Meta, spec: NetworkSpec) -> Self {
+        Self {
+            id,
+            meta,
+            spec,
+            removing: false,
+            ranges: Vec::new(),
+            next_range: 0,
+            holds: BTreeSet::new(),
+            reservations: Vec::new(),
+            parent: None,
+            template: None,
+            security_groups: Vec::new(),
+            clusters: Vec::new(),
+            automatic_segment: false,
         }
     }
 
-    #[test]
-    fn mac_addresses_round_trip_and_multicast_is_refused() {
-        let mac = MacAddr::for_nic(VmId(7), 0, Some(Ipv4Addr::new(10, 77, 0, 2)));
-        assert_eq!(mac.to_string(), "02:00:0a:4d:00:02");
-        assert_eq!(mac.to_string().parse::<MacAddr>().expect("round trip"), mac);
-        for text in ["", "01:00:00:00:00:00", "02:00:0a:4d:00", "02:00:0a:4d:00:02:03", "2:0:a:4d:0:2"] {
-            assert!(text.parse::<MacAddr>().is_err(), "{text}");
+    /// A network as it was asked for. `fresh` is where Ethernet addresses of ranges without IPv4 begin; the number of
+    /// an automatic segment has still to be chosen.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn drafted(id: NetworkId, meta: Meta, mut draft: NetworkDraft, fresh: MacAddr) -> Result<Self, Invalid> {
+        let automatic_segment = draft.automatic_segment;
+        let mut security_groups = std::mem::take(&mut draft.security_groups);
+        security_groups.sort_unstable();
+        security_groups.dedup();
+        let mut clusters = std::mem::take(&mut draft.clusters);
+        clusters.sort_unstable();
+        clusters.dedup();
+        let (spec, ranges) = draft.check(fresh)?;
+        let next_range = ranges.last().map_or(0, |range| range.id.saturating_add(1));
+        Ok(Self { ranges, next_range, automatic_segment, security_groups, clusters, ..Self::new(id, meta, spec) })
+    }
+
+    /// The network whose bridge its guests are on: itself, or the one it was reserved from.
+    #[must_use]
+    pub fn root(&self) -> NetworkId {
+        self.parent.unwrap_or(self.id)
+    }
+
+    /// One range.
+    #[must_use]
+    pub fn range(&self, id: u32) -> Option<&AddressRange> {
+        self.ranges.iter().find(|range| range.id == id)
+    }
+
+    /// Where an address is; ranges in order.
+    #[must_use]
+    pub fn place(&self, address: Address) -> Option<(&AddressRange, u32)> {
+        self.ranges.iter().find_map(|range| Some((range, address.place_in(range)?)))
+    }
+
+    /// Why a place is not lent to VMs, if it is not.
+    #[must_use]
+    pub fn aside(&self, place: Place) -> Option<Aside> {
+        if self.holds.contains(&place) {
+            return Some(Aside::Held);
+        }
+        let after = self.reservations.partition_point(|r| (r.range, r.first) <= (place.range, place.place));
+        let candidate = self.reservations[..after].last()?;
+        let covers = candidate.range == place.range && place.place < candidate.end();
+        covers.then_some(Aside::Reserved(*candidate))
+    }
+
+    /// Adds a range and gives it its number.
+    ///
+    /// # Errors
+    /// When the draft is refused or overlaps a range that is there.
+    pub fn add_range(&mut self, draft: RangeDraft, fresh: MacAddr) -> Result<u32, Invalid> {
+        let range = draft.check(self.next_range, fresh)?;
+        draft::no_overlap(&self.ranges, &range)?;
+        self.push_range(range)
+    }
+
+    /// Adds a checked range under its number.
+    ///
+    /// # Errors
+    /// When there have been 2^32 ranges.
+    pub fn push_range(&mut self, range: AddressRange) -> Result<u32, Invalid> {
+        let id = range.id;
+        self.next_range = id.checked_add(1).ok_or_else(|| {
+            Invalid::new("range", &range, "is one range too many in this network", "Make another network.")
+        })?;
+        self.ranges.push(range);
+        Ok(id)
+    }
+
+    /// How many of its places are put aside or reserved.
+    #[must_use]
+    pub fn places_aside(&self) -> u64 {
+        let held = u64::try_from(self.holds.len()).unwrap_or(u64::MAX);
+        self.reservations.iter().map(|r| u64::from(r.size)).fold(held, u64::saturating_add)
+    }
+}
+
+/// Any of the addresses of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the address it names")]
+pub enum Address {
+    Ip4(Ipv4Addr),
+    Ip6(Ipv6Addr),
+    Mac(MacAddr),
+}
+
+impl Address {
+    /// Its place in a range.
+    #[must_use]
+    pub fn place_in(self, range: &AddressRange) -> Option<u32> {
+        match self {
+            Self::Ip4(ip) => range.place4(ip),
+            Self::Ip6(ip) => range.place6(ip),
+            Self::Mac(mac) => range.place_mac(mac),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip4(ip) => ip.fmt(f),
+            Self::Ip6(ip) => ip.fmt(f),
+            Self::Mac(mac) => mac.fmt(f),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::run::{self, RunError};
 use holm_model::networks::NetworkKind;
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The bit that says a packet came out of a guest's port.
 const MARK: u32 = 0x0400_0000;
@@ -88,18 +88,21 @@ pub fn add_port(instance: &str, name: &str, port: &PortRecord, router: Option<Ip
         "ether type ip6 icmpv6 type { nd-router-advert, nd-redirect } counter drop".to_owned(),
     ];
     let arp_from = |who: &str| format!("ether type arp arp saddr ether {mac} {who}accept");
-    if nic.ip4.is_none() && nic.ip6.is_none() {
+    let ip4: Vec<Ipv4Addr> = nic.ip4.iter().chain(&nic.more_ip4).copied().collect();
+    let ip6: Vec<Ipv6Addr> = nic.ip6.iter().chain(&nic.more_ip6).copied().collect();
+    if ip4.is_empty() && ip6.is_empty() {
         // On a bridge without a pool the guest gets its address from the segment; only its Ethernet address is ours.
         rules.push(arp_from(""));
         rules.push("ether type ip accept".to_owned());
         rules.push("ether type ip6 accept".to_owned());
     }
-    if let Some(ip) = nic.ip4 {
-        rules.push(arp_from(&format!("arp saddr ip {{ 0.0.0.0, {ip} }} ")));
-        rules.push(format!("ether type ip ip saddr {ip} accept"));
+    if !ip4.is_empty() {
+        let own = joined(&ip4);
+        rules.push(arp_from(&format!("arp saddr ip {{ 0.0.0.0, {own} }} ")));
+        rules.push(format!("ether type ip ip saddr {{ {own} }} accept"));
         rules.push("ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept".to_owned());
     }
-    if let Some(ip) = nic.ip6 {
+    if !ip6.is_empty() {
         if let Some(router) = router {
             rules.push(format!("ether type ip6 ip6 saddr {router} counter drop"));
             // The target of an advertisement lies 48 bytes into the packet.
@@ -108,11 +111,12 @@ pub fn add_port(instance: &str, name: &str, port: &PortRecord, router: Option<Ip
                 hex(router)
             ));
         }
+        let targets: Vec<String> = ip6.iter().map(|ip| hex(*ip)).collect();
         rules.push(format!(
-            "ether type ip6 icmpv6 type nd-neighbor-advert @nh,384,10 != 0x3fa @nh,384,128 != {} counter drop",
-            hex(ip)
+            "ether type ip6 icmpv6 type nd-neighbor-advert @nh,384,10 != 0x3fa @nh,384,128 != {{ {} }} counter drop",
+            targets.join(", ")
         ));
-        rules.push(format!("ether type ip6 ip6 saddr {{ {ip}, fe80::/10 }} accept"));
+        rules.push(format!("ether type ip6 ip6 saddr {{ {}, fe80::/10 }} accept", joined(&ip6)));
         rules.push(
             "ether type ip6 ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report, \
              nd-router-solicit } accept"
@@ -126,6 +130,10 @@ pub fn add_port(instance: &str, name: &str, port: &PortRecord, router: Option<Ip
     }
     let _ = writeln!(text, "add element bridge {instance} from {{ \"{name}\" : jump {name} }}");
     text
+}
+
+fn joined<T: ToString>(all: &[T]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn hex(ip: Ipv6Addr) -> String {
@@ -146,7 +154,7 @@ pub fn remove_ports<'a>(instance: &str, names: impl Iterator<Item = &'a str>) ->
     text
 }
 
-/// Removes both tables; content when they are not there.
+/// Removes both tables, not the one of security groups; content when they are not there.
 pub fn remove_all(instance: &str) -> String {
     format!(
         "add table inet {instance}\ndelete table inet {instance}\nadd table bridge {instance}\ndelete table bridge {instance}\n"
@@ -171,5 +179,29 @@ pub fn present(instance: &str) -> Result<Option<BTreeSet<String>>, RunError> {
         && inet.contains("hook forward")
         && inet.contains("hook postrouting")
         && chain.contains("vmap @from");
-    Ok(whole.then(|| map.split('"').skip(1).step_by(2).map(str::to_owned).collect()))
+    Ok(whole.then(|| quoted(&map)))
+}
+
+/// Whether the kernel guards just these ports as security groups say.
+pub fn guards(instance: &str, ports: &BTreeSet<String>) -> Result<bool, RunError> {
+    let table = super::guard::table(instance);
+    for (map, chain) in [("sent", "o"), ("received", "i")] {
+        for (what, name) in [("map", map), ("chain", chain)] {
+            let output = run::output(run::command("nft").args(["list", what, "bridge", &table, name]), None)?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            let right = match what {
+                "map" => quoted(&text).is_superset(ports),
+                _ => text.contains(&format!("vmap @{map}")),
+            };
+            if !output.status.success() || !right {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Every other piece between quotation marks.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }

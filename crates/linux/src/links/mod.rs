@@ -3,13 +3,16 @@
 //! A network is a bridge `hb<network>` (or a bridge of the host that guests join), a port is a tap `ht<vm>-<nic>`;
 //! their aliases say which instance they belong to, so that what is there can be told from what is somebody else's even
 //! when every record is lost. What was done to the machine is kept in [`state`] and undone with the last network.
-//! The rules for packets are in [`filter`], the address service in [`dhcp`].
+//! The rules for packets are in [`filter`], those of security groups in [`guard`], the address service in [`dhcp`].
 
 mod dhcp;
 mod filter;
+mod guard;
 mod names;
+pub(crate) use names::port as port_name;
 mod netlink;
 mod segment;
+mod segments;
 mod state;
 mod sysctl;
 mod tap;
@@ -18,7 +21,7 @@ use crate::run::RunError;
 use crate::settings::LinuxSettings;
 use async_trait::async_trait;
 use holm_driver::{Fault, Links, LinksSeen, Port};
-use holm_model::host_plan::NetworkPlan;
+use holm_model::host_plan::{Guard, NetworkPlan};
 use holm_model::networks::NetworkKind;
 use holm_model::{NetworkId, VmId};
 use names::Owner;
@@ -185,7 +188,11 @@ impl Inner {
             .ports
             .iter()
             .map(|(name, port)| (name.as_str(), port, routers.get(&port.nic.network).copied().flatten()));
-        let text = filter::whole(&self.instance, held.state.networks.values(), ports);
+        let mut text = filter::whole(&self.instance, held.state.networks.values(), ports);
+        text.push_str(&guard::remove(&self.instance));
+        for (id, network) in &held.state.networks {
+            text.push_str(&guard::change(&self.instance, *id, &Guard::default(), &network.plan.guard));
+        }
         self.nft("write the packet filter".into(), text).await
     }
 
@@ -214,6 +221,7 @@ impl Inner {
         }
         let first = held.state.networks.is_empty();
         let changed = known.as_ref().is_none_or(|record| record.plan.spec != plan.spec);
+        let known_before = known.is_some();
         let mut record = known.unwrap_or_else(|| NetworkRecord {
             plan: plan.clone(),
             bridge: String::new(),
@@ -221,20 +229,33 @@ impl Inner {
             dnsmasq: None,
             dnsmasq_arguments: Vec::new(),
         });
-        record.plan = plan.clone();
+        // What security groups say is remembered only once the kernel has it: it tells what is to be changed next.
+        let guarded = if known_before { record.plan.guard.clone() } else { Guard::default() };
+        record.plan = NetworkPlan { guard: guarded.clone(), ..plan.clone() };
         match &plan.spec.kind {
             NetworkKind::Nat => self.nat(&mut held, &netlink, &mut record, &what).await?,
             NetworkKind::Bridge { interface } => {
                 self.segment(&mut held, &netlink, &mut record, interface, &what).await?;
             }
+            NetworkKind::Isolated => {
+                self.isolated(&mut held, &netlink, &mut record, &what).await?;
+            }
+            NetworkKind::Vlan { interface, .. } | NetworkKind::Vxlan { interface, .. } => {
+                self.carried(&mut held, &netlink, &mut record, interface, &what).await?;
+            }
         }
+        record.plan.guard = plan.guard.clone();
         held.state.networks.insert(plan.id, record);
         if first {
             self.rebuild(&held, &netlink).await?;
-        } else if changed {
-            // Ports of other networks keep their rules, which are in the other table.
-            let text = filter::base(&self.instance, held.state.networks.values());
-            self.nft(what.clone(), text).await?;
+        } else {
+            // Ports of other networks keep their rules, which are in the other tables.
+            let mut text =
+                if changed { filter::base(&self.instance, held.state.networks.values()) } else { String::new() };
+            text.push_str(&guard::change(&self.instance, plan.id, &guarded, &plan.guard));
+            if !text.is_empty() {
+                self.nft(what.clone(), text).await?;
+            }
         }
         self.serve(&mut held, plan.id)?;
         Self::save(&mut held)
@@ -316,20 +337,7 @@ impl Inner {
         interface: &str,
         what: &str,
     ) -> Result<(), Fault> {
-        let Some(link) = netlink.find(interface).await.map_err(io_fault(what))? else {
-            let usable: Vec<String> = netlink
-                .links()
-                .await
-                .map_err(io_fault(what))?
-                .into_iter()
-                .filter(|l| !l.loopback && !l.alias.starts_with("holm:"))
-                .map(|l| l.name)
-                .collect();
-            return Err(Fault::permanent(format!(
-                "cannot {what}: this host has no interface {interface}; it has {}",
-                if usable.is_empty() { "none that a network could use".to_owned() } else { usable.join(", ") }
-            )));
-        };
+        let link = self.interface(netlink, interface, what).await?;
         if link.kind == "bridge" {
             record.bridge = link.name;
             return Ok(());
@@ -339,6 +347,19 @@ impl Inner {
                 "cannot {what}: {interface} is no Ethernet interface and cannot be under a bridge"
             ))
         })?;
+        if let Some(controller) = link.controller {
+            let links = netlink.links().await.map_err(io_fault(what))?;
+            let over = links.into_iter().find(|l| l.index == controller);
+            // Another network of this instance is on the interface already: its bridge serves both.
+            let shared = over.filter(|l| match names::owner(&self.instance, &l.alias) {
+                Some(Owner::Network(other)) => other != record.plan.id,
+                _ => false,
+            });
+            if let Some(bridge) = shared {
+                record.bridge = bridge.name;
+                return Ok(());
+            }
+        }
         if link.loopback || link.kind == "tun" {
             return Err(Fault::permanent(format!("cannot {what}: {interface} cannot be under a bridge")));
         }
@@ -456,15 +477,20 @@ impl Inner {
                 }
             }
         }
+        self.drop_segment(&netlink, &links, id, &what).await?;
         if let Some(bridge) = own {
             netlink.remove(bridge.index).await.map_err(io_fault(&what))?;
         }
         held.state.networks.remove(&id);
         if held.state.networks.is_empty() {
-            self.nft(what, filter::remove_all(&self.instance)).await?;
+            self.nft(what, filter::remove_all(&self.instance) + &guard::remove(&self.instance)).await?;
             sysctl::restore(&mut held.state);
         } else {
-            self.nft(what, filter::base(&self.instance, held.state.networks.values())).await?;
+            let mut text = filter::base(&self.instance, held.state.networks.values());
+            if let Some(record) = &record {
+                text.push_str(&guard::change(&self.instance, id, &record.plan.guard, &Guard::default()));
+            }
+            self.nft(what, text).await?;
         }
         Self::save(&mut held)
     }
@@ -532,14 +558,15 @@ impl Inner {
         Ok(name)
     }
 
-    async fn ensure_ports_absent(&self, vm: VmId) -> Result<(), Fault> {
+    async fn ensure_ports(&self, vm: VmId, keep: &BTreeSet<u32>) -> Result<(), Fault> {
         let (mut held, netlink) = self.open().await?;
         let what = format!("remove the ports of VM {vm}");
+        let goes = |owner: VmId, nic: u32| owner == vm && !keep.contains(&nic);
         let links = netlink.links().await.map_err(io_fault(&what))?;
         let mut names: BTreeSet<String> =
-            held.state.ports.iter().filter(|(_, port)| port.vm == vm).map(|(name, _)| name.clone()).collect();
+            held.state.ports.iter().filter(|(_, port)| goes(port.vm, port.nic.id)).map(|(name, _)| name.clone()).collect();
         for link in &links {
-            if matches!(names::owner(&self.instance, &link.alias), Some(Owner::Port(owner, _)) if owner == vm)
+            if matches!(names::owner(&self.instance, &link.alias), Some(Owner::Port(owner, nic)) if goes(owner, nic))
                 // A tap that was made by a process that ended before it could say whose it is.
                 || (link.alias.is_empty() && link.kind == "tun" && names.contains(&link.name))
             {
@@ -590,6 +617,7 @@ impl Inner {
                 Some(Owner::Network(network)) => {
                     seen.networks.insert(network);
                 }
+                Some(Owner::Segment(_)) => {}
                 Some(Owner::Port(vm, nic)) => {
                     seen.ports.insert((vm, nic));
                 }
@@ -604,9 +632,15 @@ impl Inner {
         }
         if !held.state.networks.is_empty() {
             let instance = self.instance.clone();
-            let present =
-                blocking(move || filter::present(&instance).map_err(run_fault("read the packet filter"))).await?;
-            let whole = present.is_some_and(|ports| held.state.ports.keys().all(|name| ports.contains(name)));
+            let guarded = guard::ports(held.state.networks.values().map(|network| &network.plan.guard));
+            let (present, guards) = blocking(move || {
+                let present = filter::present(&instance).map_err(run_fault("read the packet filter"))?;
+                let guards = guarded.is_empty()
+                    || filter::guards(&instance, &guarded).map_err(run_fault("read the packet filter"))?;
+                Ok((present, guards))
+            })
+            .await?;
+            let whole = guards && present.is_some_and(|ports| held.state.ports.keys().all(|name| ports.contains(name)));
             if !whole {
                 tracing::warn!(instance = self.instance, "somebody removed packet filter rules; writing them again");
                 self.rebuild(&held, &netlink).await?;
@@ -657,7 +691,7 @@ impl Inner {
         let mut removed = Vec::new();
         let seen = self.survey().await?;
         for vm in seen.ports.iter().map(|(vm, _)| *vm).collect::<BTreeSet<_>>() {
-            self.ensure_ports_absent(vm).await?;
+            self.ensure_ports(vm, &BTreeSet::new()).await?;
             removed.push(format!("the network ports of VM {vm}"));
         }
         let (held, _) = self.open().await?;
@@ -665,7 +699,7 @@ impl Inner {
         let networks: BTreeSet<NetworkId> = held.state.networks.keys().copied().chain(seen.networks).collect();
         drop(held);
         for vm in leftover {
-            self.ensure_ports_absent(vm).await?;
+            self.ensure_ports(vm, &BTreeSet::new()).await?;
         }
         for network in networks {
             self.ensure_network_absent(network).await?;
@@ -673,7 +707,7 @@ impl Inner {
         }
         let instance = self.instance.clone();
         // A table may be left by an instance whose record is lost.
-        blocking(move || match filter::apply(&filter::remove_all(&instance)) {
+        blocking(move || match filter::apply(&(filter::remove_all(&instance) + &guard::remove(&instance))) {
             Err(e) if e.is_missing() => Ok(()),
             other => other.map_err(run_fault("remove the packet filter")),
         })
@@ -686,7 +720,13 @@ impl Inner {
 }
 
 fn serves(plan: &NetworkPlan) -> bool {
-    (plan.spec.dhcp || plan.spec.kind == NetworkKind::Nat) && (plan.spec.ip4.is_some() || plan.spec.ip6.is_some())
+    // On bridges of guests only the host has no address to answer from.
+    let may = match plan.spec.kind {
+        NetworkKind::Nat => true,
+        NetworkKind::Bridge { .. } => plan.spec.dhcp,
+        NetworkKind::Isolated | NetworkKind::Vlan { .. } | NetworkKind::Vxlan { .. } => false,
+    };
+    may && (plan.spec.ip4.is_some() || plan.spec.ip6.is_some())
 }
 
 fn set_mode(path: &std::path::Path, mode: u32) -> io::Result<()> {
@@ -714,7 +754,7 @@ impl Links for HostLinks {
         self.inner.ensure_port(port).await
     }
 
-    async fn ensure_ports_absent(&self, vm: VmId) -> Result<(), Fault> {
-        self.inner.ensure_ports_absent(vm).await
+    async fn ensure_ports(&self, vm: VmId, keep: &BTreeSet<u32>) -> Result<(), Fault> {
+        self.inner.ensure_ports(vm, keep).await
     }
 }

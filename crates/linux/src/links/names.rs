@@ -7,6 +7,11 @@ pub fn bridge(network: NetworkId) -> String {
     format!("hb{network}")
 }
 
+/// The VLAN or VXLAN under a network's bridge.
+pub fn segment(network: NetworkId) -> String {
+    format!("hs{network}")
+}
+
 /// The port of a NIC. At most 15 characters, which is all an interface's name may have: larger numbers are written in
 /// base 36.
 pub fn port(vm: VmId, nic: u32) -> String {
@@ -30,6 +35,8 @@ fn base36(mut number: u32) -> String {
 pub enum Owner {
     /// It is a network's bridge.
     Network(NetworkId),
+    /// It is the VLAN or VXLAN under a network's bridge.
+    Segment(NetworkId),
     /// It is a NIC's port.
     Port(VmId, u32),
 }
@@ -38,6 +45,7 @@ pub enum Owner {
 pub fn alias(instance: &str, owner: Owner) -> String {
     match owner {
         Owner::Network(network) => format!("holm:{instance}:network:{network}"),
+        Owner::Segment(network) => format!("holm:{instance}:segment:{network}"),
         Owner::Port(vm, nic) => format!("holm:{instance}:port:{vm}:{nic}"),
     }
 }
@@ -47,6 +55,7 @@ pub fn owner(instance: &str, alias: &str) -> Option<Owner> {
     let mut parts = alias.strip_prefix("holm:")?.strip_prefix(instance)?.strip_prefix(':')?.split(':');
     let owner = match parts.next()? {
         "network" => Owner::Network(parts.next()?.parse().ok()?),
+        "segment" => Owner::Segment(parts.next()?.parse().ok()?),
         "port" => Owner::Port(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?),
         _ => return None,
     };
@@ -59,7 +68,7 @@ mod tests {
 
     #[test]
     fn aliases_round_trip_and_others_are_not_taken_for_ours() {
-        for what in [Owner::Network(NetworkId(7)), Owner::Port(VmId(42), 1)] {
+        for what in [Owner::Network(NetworkId(7)), Owner::Segment(NetworkId(7)), Owner::Port(VmId(42), 1)] {
             assert_eq!(owner("holm", &alias("holm", what)), Some(what));
             assert_eq!(owner("holm", &alias("holm-2", what)), None);
             assert_eq!(owner("hol", &alias("holm", what)), None);

@@ -1,10 +1,21 @@
 //! The kernel's interfaces, over rtnetlink. Nothing else in this crate speaks that protocol.
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, new_connection};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVlan, LinkVxlan, new_connection};
 use std::io;
 use std::net::IpAddr;
+
+/// What a VLAN or VXLAN interface carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its tag or identifier.
+    pub id: u32,
+    /// Number of the interface that carries it.
+    pub over: Option<u32>,
+    /// The group by which hosts of a VXLAN find each other.
+    pub group: Option<IpAddr>,
+}
 
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +38,8 @@ pub struct Link {
     pub up: bool,
     /// Whether it is the loopback interface.
     pub loopback: bool,
+    /// What it carries, for VLANs and VXLANs.
+    pub segment: Option<Segment>,
 }
 
 /// A connection to the kernel of the network namespace it was opened in.
@@ -59,7 +72,9 @@ fn link(message: LinkMessage) -> Link {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         loopback: flags.contains(LinkFlags::Loopback),
+        segment: None,
     };
+    let mut over = None;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -67,8 +82,12 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::Controller(index) if index != 0 => link.controller = Some(index),
             LinkAttribute::Address(address) => link.address = address,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Link(index) => over = Some(index),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
+                    if let LinkInfo::Data(data) = &info {
+                        link.segment = segment(data);
+                    }
                     if let LinkInfo::Kind(kind) = info {
                         link.kind = match kind {
                             InfoKind::Bridge => "bridge".into(),
@@ -81,7 +100,36 @@ fn link(message: LinkMessage) -> Link {
             _ => {}
         }
     }
+    if let Some(segment) = &mut link.segment {
+        segment.over = segment.over.or(over);
+    }
     link
+}
+
+fn segment(data: &InfoData) -> Option<Segment> {
+    let mut segment = Segment { id: 0, over: None, group: None };
+    match data {
+        InfoData::Vlan(infos) => {
+            for info in infos {
+                if let InfoVlan::Id(id) = info {
+                    segment.id = u32::from(*id);
+                }
+            }
+        }
+        InfoData::Vxlan(infos) => {
+            for info in infos {
+                match info {
+                    InfoVxlan::Id(id) => segment.id = *id,
+                    InfoVxlan::Link(index) => segment.over = Some(*index),
+                    InfoVxlan::Group(ip) => segment.group = Some(IpAddr::V4(*ip)),
+                    InfoVxlan::Group6(ip) => segment.group = Some(IpAddr::V6(*ip)),
+                    _ => {}
+                }
+            }
+        }
+        _ => return None,
+    }
+    Some(segment)
 }
 
 impl Netlink {
@@ -121,6 +169,23 @@ impl Netlink {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             other => other?,
         }
+        self.set(LinkUnspec::new_with_name(name).alias(alias).build()).await
+    }
+
+    /// Makes a VLAN over an interface.
+    pub async fn add_vlan(&self, name: &str, alias: &str, over: u32, id: u16) -> io::Result<()> {
+        self.handle.link().add(LinkVlan::new(name, over, id).build()).execute().await.map_err(failed)?;
+        self.set(LinkUnspec::new_with_name(name).alias(alias).build()).await
+    }
+
+    /// Makes a VXLAN over an interface, on the port that Linux uses by default. Hosts find each other by the group.
+    pub async fn add_vxlan(&self, name: &str, alias: &str, over: u32, id: u32, group: IpAddr) -> io::Result<()> {
+        let message = LinkVxlan::new(name, id).dev(over).port(8472);
+        let message = match group {
+            IpAddr::V4(ip) => message.group(ip),
+            IpAddr::V6(ip) => message.group6(ip),
+        };
+        self.handle.link().add(message.build()).execute().await.map_err(failed)?;
         self.set(LinkUnspec::new_with_name(name).alias(alias).build()).await
     }
 

@@ -1,4 +1,6 @@
 use super::*;
+use holm_model::NetworkId;
+use holm_model::networks::Place;
 use crate::Verdict;
 use crate::placement::Board;
 use crate::sample::{NOW, Sample, vm as sample_vm};
@@ -85,9 +87,14 @@ fn the_rows_are_held_against_each_other() {
         [Kind::LeaseTwice, Kind::LeaseWrong]
     );
     assert_eq!(
-        kinds_after(|w| w.vms.get_mut(&VmId(7)).expect("exists").leases[0].ip4 = Some([10, 1, 1, 1].into())),
+        kinds_after(|w| w.vms.get_mut(&VmId(7)).expect("exists").leases[0].ip4 = Some([10, 77, 0, 1].into())),
         [Kind::LeaseWrong]
     );
+    let aside = |w: &mut Sample| {
+        let network = w.networks.get_mut(&NetworkId(0)).expect("exists");
+        network.holds.extend((0..9).map(|place| Place { range: 0, place }));
+    };
+    assert_eq!(kinds_after(aside), [Kind::LeaseWrong]);
     assert_eq!(kinds_after(|w| w.vms.get_mut(&VmId(7)).expect("exists").leases.clear()), [Kind::LeaseWrong]);
 }
 

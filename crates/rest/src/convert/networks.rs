@@ -2,7 +2,7 @@
 
 use super::meta;
 use holm_desk::{Row, View};
-use holm_model::networks::{Network, NetworkDraft, NetworkKind};
+use holm_model::networks::{Network, NetworkDraft};
 use holm_wire::v1;
 
 /// A network.
@@ -10,10 +10,7 @@ use holm_wire::v1;
 pub fn network(row: &Row<Network>, view: &View) -> v1::Network {
     let network = &row.value;
     let spec = &network.spec;
-    let (kind, interface) = match &spec.kind {
-        NetworkKind::Nat => ("nat", None),
-        NetworkKind::Bridge { interface } => ("bridge", Some(interface.clone())),
-    };
+    let lends4 = network.ranges.iter().find(|range| range.ip4.is_some());
     let leases: Vec<v1::Lease> = view
         .leases(network.id)
         .into_iter()
@@ -28,12 +25,12 @@ pub fn network(row: &Row<Network>, view: &View) -> v1::Network {
     v1::Network {
         id: network.id.0,
         meta: meta(row, &network.meta),
-        kind: kind.into(),
+        kind: spec.kind.word().into(),
         state: if network.removing { "removing" } else { "ready" }.into(),
-        interface,
+        interface: spec.kind.interface().map(str::to_owned),
         subnet4: spec.ip4.as_ref().map(|pool| pool.subnet.to_string()),
         gateway4: spec.ip4.as_ref().and_then(|pool| pool.gateway).map(|ip| ip.to_string()),
-        range4: spec.ip4.as_ref().map(|pool| format!("{}-{}", pool.first, pool.last)),
+        range4: lends4.map(ToString::to_string),
         subnet6: spec.ip6.as_ref().map(|pool| pool.subnet.to_string()),
         gateway6: spec.ip6.as_ref().and_then(|pool| pool.gateway).map(|ip| ip.to_string()),
         dns: spec.dns.iter().map(ToString::to_string).collect(),
@@ -63,5 +60,6 @@ pub fn draft(create: v1::NetworkCreate) -> NetworkDraft {
         dns: create.dns,
         mtu: create.mtu,
         dhcp: create.dhcp,
+        ..NetworkDraft::default()
     }
 }

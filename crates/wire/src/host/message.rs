@@ -197,6 +197,10 @@ fn check_plan(plan: &HostPlan) -> Result<(), String> {
     at_most("VMs", plan.vms.len(), MAX_OBJECTS)?;
     at_most("absent VMs", plan.absent.len(), MAX_OBJECTS)?;
     at_most("networks", plan.networks.len(), MAX_OBJECTS)?;
+    for network in &plan.networks {
+        at_most("guarded cards", network.guard.cards.len(), MAX_OBJECTS)?;
+        at_most("security groups", network.guard.groups.len(), MAX_OBJECTS)?;
+    }
     for vm in &plan.vms {
         if let Some(image) = vm.images().iter().find(|image| !is_digest(image)) {
             let given: String = image.digest.chars().take(80).collect();
@@ -220,6 +224,10 @@ fn check_report(report: &HostReport) -> Result<(), String> {
     at_most("samples", report.samples.as_ref().map_or(0, |samples| samples.vms.len()), MAX_OBJECTS)?;
     at_most("strays", report.strays.len(), MAX_REMARKS)?;
     at_most("complaints", report.complaints.len(), MAX_REMARKS)?;
+    at_most("networks", report.networks.len(), MAX_OBJECTS)?;
+    for network in &report.networks {
+        at_most("security groups", network.groups.len(), MAX_OBJECTS)?;
+    }
     let failures = |status: &VmStatus| status.failed.iter().map(|f| f.says.clone()).collect::<Vec<_>>();
     let exports = |status: &VmStatus| status.exports.iter().filter_map(|e| e.message.clone()).collect::<Vec<_>>();
     let more: Vec<String> =
@@ -228,7 +236,8 @@ fn check_report(report: &HostReport) -> Result<(), String> {
         return Err(format!("it names more than {MAX_EXPORTS} exports of VM {vm}"));
     }
     let messages = report.vms.iter().filter_map(|(_, status)| status.message.as_ref()).chain(&more);
-    let longest = report.strays.iter().chain(&report.complaints).chain(messages).map(String::len).max().unwrap_or(0);
+    let faults = report.networks.iter().filter_map(|network| network.fault.as_ref());
+    let longest = report.strays.iter().chain(&report.complaints).chain(faults).chain(messages).map(String::len).max().unwrap_or(0);
     if longest > MAX_REMARK {
         return Err(format!("it has a sentence of {longest} bytes, more than {MAX_REMARK}"));
     }
