@@ -1,121 +1,45 @@
 //! VM groups: roles whose VMs should, or should not, share hosts.
+//!
+//! What of a group can be meant is checked by [`VmGroup::check`]. Rules hold for placements: a change of a group moves no
+//! VM that has a host.
 
-use crate::change::check_name_free;
-use crate::view::find_id;
+use crate::acl::require_create;
+use crate::change::{Asked, Left, check_name_free};
+use crate::view::{find_id, see};
 use crate::vm_actions::Did;
-use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
+use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent, restricted};
 use holm_model::acl::AclKind;
 use holm_model::hosts::Host;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
-use holm_model::vm_groups::{Role, RolePolicy, VmGroup};
+use holm_model::vm_groups::{RoleDraft, VmGroup, VmGroupDraft};
 use holm_model::vms::{RoleRef, Vm, VmVerb};
 use holm_model::{Attributes, HostId, Name, VmGroupId, VmId};
-use holm_store::{Noun, Row, State};
+use holm_plan::placement::role_objection;
+use holm_plan::vm_actions::{Standing, called};
+use holm_store::{Noun, Row, State, Tx};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Most roles of a group.
-const MOST_ROLES: usize = 64;
-/// Most sets of roles of each sort.
-const MOST_SETS: usize = 64;
-
-/// An unchecked role.
+/// What of a VM group is changed together, its roles aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleDraft {
-    /// Its name, unique within the group.
-    pub name: String,
-    /// How its VMs relate.
-    pub policy: RolePolicy,
-    /// Hosts its VMs must be on.
-    pub hosts: BTreeSet<HostId>,
-    /// Hosts its VMs must not be on.
-    pub not_hosts: BTreeSet<HostId>,
-}
-
-/// An unchecked VM group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VmGroupDraft {
-    /// Its name.
-    pub name: String,
-    /// Its roles.
-    pub roles: Vec<RoleDraft>,
-    /// Sets of roles (by name) whose VMs belong on one host together.
+pub struct VmGroupContent {
+    /// See [`VmGroup::affined`].
     pub affined: Vec<Vec<String>>,
-    /// Sets of roles (by name) whose VMs belong on different hosts.
+    /// See [`VmGroup::anti_affined`].
     pub anti_affined: Vec<Vec<String>>,
-    /// Everything else.
+    /// Opaque to Holm.
     pub attributes: Attributes,
 }
 
-fn refuse(field: &str, says: String, hint: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("{field}: {says}")).hint(hint).field(field)
-}
+/// The states in which a VM gets a role or loses it: when it is on no host, or off.
+const UNBOUND: [Standing; 6] =
+    [Standing::Pending, Standing::Held, Standing::Off, Standing::Saved, Standing::Stopped, Standing::Undeployed];
 
-/// Adds a role to a group that is being made or changed.
-fn add_role(state: &State, group: &mut VmGroup, draft: RoleDraft) -> Result<u32, Error> {
-    if group.roles.len() >= MOST_ROLES {
-        return Err(refuse("roles", format!("there are {MOST_ROLES} roles already"), "Delete some first."));
-    }
-    let id = group.next_role;
-    let role = checked_role(state, group, id, draft)?;
-    group.roles.push(role);
-    group.next_role = id.saturating_add(1);
-    Ok(id)
-}
-
-fn checked_role(state: &State, group: &VmGroup, id: u32, draft: RoleDraft) -> Result<Role, Error> {
-    let RoleDraft { name, policy, hosts, not_hosts } = draft;
-    let name = name.trim().to_owned();
-    if name.is_empty() || name.len() > 128 || name.chars().any(|c| c.is_control() || c == ',') {
-        let shown: String = name.chars().take(64).collect();
-        return Err(refuse("role.name", format!("{shown:?} is no name for a role"), "Use 1 to 128 characters, no comma."));
-    }
-    if group.roles.iter().any(|role| role.id != id && role.name == name) {
-        return Err(refuse("role.name", format!("there is a role {name:?} already"), "Choose another name."));
-    }
-    if let Some(missing) = hosts.iter().chain(&not_hosts).find(|host| state.get::<Host>(**host).is_none()) {
-        return Err(refuse("role.hosts", format!("there is no host {missing}"), "Name hosts that exist."));
-    }
-    if let Some(both) = hosts.intersection(&not_hosts).next() {
-        return Err(refuse("role.hosts", format!("host {both} is both wanted and refused"), "Name it once."));
-    }
-    Ok(Role { id, name, policy, hosts, not_hosts })
-}
-
-/// Checks the sets of roles of a group against its roles and against each other.
-fn check_sets(group: &VmGroup) -> Result<(), Error> {
-    for (field, sets) in [("affined", &group.affined), ("anti_affined", &group.anti_affined)] {
-        if sets.len() > MOST_SETS {
-            return Err(refuse(field, format!("{} sets are more than {MOST_SETS}", sets.len()), "Join some."));
-        }
-        for set in sets {
-            let unique: BTreeSet<&String> = set.iter().collect();
-            if unique.len() < 2 || unique.len() != set.len() {
-                return Err(refuse(field, format!("{} is no set of two or more roles", set.join(",")), "Name each role once."));
-            }
-            if let Some(missing) = set.iter().find(|name| !group.roles.iter().any(|role| role.name == **name)) {
-                return Err(refuse(field, format!("there is no role {missing:?}"), "Name roles of this group."));
-            }
-        }
-    }
-    for together in &group.affined {
-        let contradicts = |apart: &&Vec<String>| apart.iter().filter(|role| together.contains(role)).count() > 1;
-        if let Some(apart) = group.anti_affined.iter().find(contradicts) {
-            return Err(refuse(
-                "anti_affined",
-                format!("{} and {} contradict each other", apart.join(","), together.join(",")),
-                "Two roles belong together or apart, not both.",
-            ));
-        }
-        let alone = |role: &&Role| role.policy == RolePolicy::AntiAffined && together.contains(&role.name);
-        if let Some(role) = group.roles.iter().find(alone) {
-            return Err(refuse(
-                "affined",
-                format!("the VMs of role {} belong on different hosts", role.name),
-                "Take its policy away, or leave it out of the set.",
-            ));
-        }
+/// Refuses hosts that the caller sees nothing of. Those that were named before may be gone, or somebody else's.
+fn check_hosts(tx: &Tx, asked: &Asked, draft: &RoleDraft, before: &BTreeSet<HostId>) -> Result<(), Error> {
+    for host in draft.hosts.union(&draft.not_hosts).filter(|host| !before.contains(host)) {
+        see::<Host>(tx, &asked.caller, *host).map_err(|e| e.field("hosts"))?;
     }
     Ok(())
 }
@@ -137,7 +61,7 @@ impl Desk {
     /// Creates a VM group.
     ///
     /// # Errors
-    /// When the caller may not, the name is taken, or roles or sets are refused.
+    /// When the caller may not, the name is taken, a host cannot be seen, or what is asked cannot be meant.
     pub async fn vm_group_create(
         &self,
         caller: &Caller,
@@ -145,51 +69,59 @@ impl Desk {
         draft: VmGroupDraft,
     ) -> Result<Accepted<VmGroup>, Error> {
         self.accept::<VmGroup>(caller, intent, "vm_group.create", move |tx, asked| {
-            crate::acl::require_create(&asked.caller, AclKind::VmGroup)?;
+            require_create(&asked.caller, AclKind::VmGroup)?;
             let name = Name::new(draft.name)?;
             draft.attributes.check()?;
+            restricted::check(VmGroup::KIND, &draft.attributes, &asked.caller)?;
             check_name_free::<VmGroup>(tx, &name, asked.caller.user_id(), None)?;
+            let mut roles = Vec::with_capacity(draft.roles.len());
+            for (role, number) in draft.roles.into_iter().zip(0..) {
+                check_hosts(tx, asked, &role, &BTreeSet::new())?;
+                roles.push(role.numbered(number));
+            }
             let id = tx.next_id::<VmGroup>();
-            let meta = asked.meta(name, asked.caller.default_permissions(), draft.attributes);
-            let mut value = VmGroup {
+            let value = VmGroup {
                 id,
-                meta,
-                roles: Vec::new(),
-                next_role: 0,
+                meta: asked.meta(name, asked.caller.default_permissions(), draft.attributes),
+                next_role: u32::try_from(roles.len()).unwrap_or(u32::MAX),
+                roles,
                 affined: draft.affined,
                 anti_affined: draft.anti_affined,
             };
-            for role in draft.roles {
-                add_role(tx, &mut value, role)?;
-            }
-            check_sets(&value)?;
+            value.check()?;
             tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Create, VmGroup::object(id), 1);
-            Ok(crate::change::Left { value, operation })
+            Ok(Left { value, operation })
         })
         .await
     }
 
-    /// Replaces the sets of roles that belong together and apart; `None` leaves them.
+    /// Changes the sets of roles that belong together and apart, and the attributes. What is placed from now on follows
+    /// the new sets.
     ///
     /// # Errors
-    /// When the caller may not, or a set is refused.
+    /// When the caller may not, `work` refuses, or the result cannot be meant.
     pub async fn vm_group_change(
         &self,
         caller: &Caller,
         intent: &Intent,
         id: VmGroupId,
-        affined: Option<Vec<Vec<String>>>,
-        anti_affined: Option<Vec<Vec<String>>>,
+        work: impl FnOnce(&mut VmGroupContent) -> Result<(), Error> + Send + 'static,
     ) -> Result<Arc<Row<VmGroup>>, Error> {
-        self.edit::<VmGroup>(caller, intent, id, "vm_group.change", Access::Manage, move |_, _, group| {
-            if let Some(sets) = affined {
-                group.affined = sets;
-            }
-            if let Some(sets) = anti_affined {
-                group.anti_affined = sets;
-            }
-            check_sets(group)
+        self.edit::<VmGroup>(caller, intent, id, "vm_group.change", Access::Manage, move |_, asked, group| {
+            let before = group.meta.attributes.clone();
+            let mut content = VmGroupContent {
+                affined: std::mem::take(&mut group.affined),
+                anti_affined: std::mem::take(&mut group.anti_affined),
+                attributes: std::mem::take(&mut group.meta.attributes),
+            };
+            work(&mut content)?;
+            content.attributes.check()?;
+            restricted::check_change(VmGroup::KIND, &before, &content.attributes, &asked.caller)?;
+            group.affined = content.affined;
+            group.anti_affined = content.anti_affined;
+            group.meta.attributes = content.attributes;
+            Ok(group.check()?)
         })
         .await
     }
@@ -205,43 +137,52 @@ impl Desk {
         id: VmGroupId,
         draft: RoleDraft,
     ) -> Result<Arc<Row<VmGroup>>, Error> {
-        self.edit::<VmGroup>(caller, intent, id, "vm_group.role_add", Access::Manage, move |tx, _, group| {
-            add_role(tx, group, draft)?;
-            check_sets(group)
+        self.edit::<VmGroup>(caller, intent, id, "vm_group.role_add", Access::Manage, move |tx, asked, group| {
+            check_hosts(tx, asked, &draft, &BTreeSet::new())?;
+            let number = group.next_role;
+            group.roles.push(draft.numbered(number));
+            group.next_role = number.saturating_add(1);
+            Ok(group.check()?)
         })
         .await
     }
 
-    /// Replaces a role of a VM group. Its VMs stay where they are; what is placed from now on follows it. VMs keep the
-    /// role also under its new name.
+    /// Changes a role of a VM group: `work` is given it as it is. Its VMs stay where they are; what is placed from now on
+    /// follows it. VMs and sets keep the role also under its new name.
     ///
     /// # Errors
-    /// `NotFound` when there is no such role; when the caller may not, or the role is refused.
+    /// `NotFound` when there is no such role; when the caller may not, `work` refuses, or the result is refused.
     pub async fn vm_group_role_update(
         &self,
         caller: &Caller,
         intent: &Intent,
         id: VmGroupId,
         role: u32,
-        draft: RoleDraft,
+        work: impl FnOnce(&mut RoleDraft) -> Result<(), Error> + Send + 'static,
     ) -> Result<Arc<Row<VmGroup>>, Error> {
-        self.edit::<VmGroup>(caller, intent, id, "vm_group.role_update", Access::Manage, move |tx, _, group| {
-            let at = group.roles.iter().position(|known| known.id == role).ok_or_else(|| no_role(id, role))?;
-            let new = checked_role(tx, group, role, draft)?;
-            let old = std::mem::replace(&mut group.roles[at], new.clone());
-            if old.name != new.name {
+        self.edit::<VmGroup>(caller, intent, id, "vm_group.role_update", Access::Manage, move |tx, asked, group| {
+            let old = group.roles.iter_mut().find(|known| known.id == role).ok_or_else(|| no_role(id, role))?;
+            let mut draft = RoleDraft::from(&*old);
+            work(&mut draft)?;
+            check_hosts(tx, asked, &draft, &(&old.hosts | &old.not_hosts))?;
+            let old = std::mem::replace(old, draft.numbered(role));
+            let new = group.roles.iter().find(|known| known.id == role).map(|new| new.name.clone()).unwrap_or_default();
+            if old.name != new {
                 for set in group.affined.iter_mut().chain(&mut group.anti_affined) {
                     for name in set.iter_mut().filter(|name| **name == old.name) {
-                        name.clone_from(&new.name);
+                        name.clone_from(&new);
                     }
                 }
+            }
+            group.check()?;
+            if old.name != new {
                 for vm in vms_with_role(tx, id, &old.name) {
                     tx.update::<Vm>(vm, |vm| {
-                        vm.spec.placement.role = Some(RoleRef { group: id, role: new.name.clone() });
+                        vm.spec.placement.role = Some(RoleRef { group: id, role: new.clone() });
                     });
                 }
             }
-            check_sets(group)
+            Ok(())
         })
         .await
     }
@@ -295,10 +236,11 @@ impl Desk {
         .await
     }
 
-    /// Gives a VM a role. It counts from the VM's next placement on.
+    /// Gives a VM that is on no host, or off, a role in a VM group. Where it has a host, it must be one for that role.
     ///
     /// # Errors
-    /// `NotFound` when there is no such group; when it has no such role, the VM has one already, or the caller may not.
+    /// `NotFound` when there is no such group or role; `Conflict` when the VM has a role already, is in another state, or
+    /// is on a host where the role's rules do not allow it; when the caller may not.
     pub async fn vm_group_join(
         &self,
         caller: &Caller,
@@ -309,39 +251,40 @@ impl Desk {
     ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::VmGroupAdd, move |hand| {
             if let Some(has) = &hand.vm.spec.placement.role {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("{} has role {} of VM group {}", holm_plan::vm_actions::called(&hand.vm), has.role, has.group),
-                )
-                .hint("Take it out of that group first."));
+                let says = format!("{} has role {} of VM group {}", called(&hand.vm), has.role, has.group);
+                return Err(Error::new(ErrorKind::Conflict, says).hint("Take it out of that group first."));
             }
+            hand.only(VmVerb::VmGroupAdd, &UNBOUND)?;
             let group = &find_id::<VmGroup>(hand.tx, &hand.asked.caller, group, Access::Use)?.value;
-            if !group.roles.iter().any(|known| known.name == role) {
-                return Err(refuse(
-                    "role",
-                    format!("VM group {} ({}) has no role {role:?}", group.id, group.meta.name),
-                    "Name one of its roles.",
-                ));
+            if group.role(&role).is_none() {
+                let shown: String = role.chars().take(128).collect();
+                let says = format!("VM group {} ({}) has no role {shown:?}", group.id, group.meta.name);
+                return Err(Error::new(ErrorKind::NotFound, says).hint("Name one of its roles.").field("role"));
             }
             hand.vm.spec.placement.role = Some(RoleRef { group: group.id, role });
+            if let Some(host) = hand.vm.phase.host()
+                && let Some(why) = role_objection(&hand.vm, host, &**hand.tx)
+            {
+                let says = format!("{} is on host {host}: {why}", called(&hand.vm));
+                return Err(Error::new(ErrorKind::Conflict, says).hint("Choose another role, or move the other VM."));
+            }
             Ok(Did::Changed(()))
         })
         .await
     }
 
-    /// Takes a VM's role away.
+    /// Takes a VM that is on no host, or off, out of its VM group.
     ///
     /// # Errors
-    /// `Conflict` when it has none; when the caller may not.
+    /// `Conflict` when it is in none or in another state; when the caller may not.
     pub async fn vm_group_leave(&self, caller: &Caller, intent: &Intent, id: VmId) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::VmGroupDel, move |hand| {
-            if hand.vm.spec.placement.role.take().is_none() {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("{} is in no VM group", holm_plan::vm_actions::called(&hand.vm)),
-                )
-                .hint("There is nothing to do."));
+            if hand.vm.spec.placement.role.is_none() {
+                let says = format!("{} is in no VM group", called(&hand.vm));
+                return Err(Error::new(ErrorKind::Conflict, says).hint("There is nothing to do."));
             }
+            hand.only(VmVerb::VmGroupDel, &UNBOUND)?;
+            hand.vm.spec.placement.role = None;
             Ok(Did::Changed(()))
         })
         .await

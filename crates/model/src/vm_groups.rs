@@ -104,8 +104,10 @@ impl VmGroup {
     pub const MOST_ROLES: usize = 128;
     /// Most sets of roles of one kind.
     pub const MOST_SETS: usize = 128;
-    /// Most hosts that one role names.
-    pub const MOST_HOSTS: usize = 1024;
+    /// Most hosts that all roles together name.
+    pub const MOST_HOSTS: usize = 8192;
+    /// Most bytes of the names in all sets together.
+    pub const MOST_BYTES: usize = 64 * 1024;
 
     /// A role by its name.
     #[must_use]
@@ -142,8 +144,8 @@ impl VmGroup {
         first
     }
 
-    /// Checks that roles and sets can be meant: names are unique and fit for lists, sets name roles that exist, no two
-    /// roles are to be together and apart, and hosts are left for every role.
+    /// Checks that roles and sets can be meant: names are unique and fit for lists, sets name roles that exist, no roles
+    /// are to be together and apart, and hosts are left for every role.
     ///
     /// # Errors
     /// The first broken rule.
@@ -162,6 +164,10 @@ impl VmGroup {
                 return Err(Invalid::new(format!("roles[{at}].name"), &role.name, "is the name of two roles", fix));
             }
         }
+        let hosts = self.roles.iter().map(|role| role.hosts.len() + role.not_hosts.len()).sum();
+        few("roles", hosts, Self::MOST_HOSTS, "hosts named by roles")?;
+        let bytes = self.affined.iter().chain(&self.anti_affined).flatten().map(String::len).sum();
+        few("affined", bytes, Self::MOST_BYTES, "bytes of names in sets of roles")?;
         for (field, sets) in [("affined", &self.affined), ("anti_affined", &self.anti_affined)] {
             few(field, sets.len(), Self::MOST_SETS, "sets of roles")?;
             for (at, set) in sets.iter().enumerate() {
@@ -191,6 +197,17 @@ impl VmGroup {
     fn check_together(&self) -> Result<(), Invalid> {
         let company = self.companies();
         let place = |name: &String| self.roles.iter().position(|role| role.name == *name);
+        for (at, set) in self.affined.iter().enumerate() {
+            let alone = |role: &&Role| role.policy == RolePolicy::AntiAffined && set.contains(&role.name);
+            if let Some(role) = self.roles.iter().find(alone) {
+                return Err(Invalid::new(
+                    format!("affined[{at}]"),
+                    &role.name,
+                    "is a role whose VMs are to be on different hosts",
+                    "Give the role another policy, or take it out of the set.",
+                ));
+            }
+        }
         for (at, set) in self.anti_affined.iter().enumerate() {
             let mut seen: BTreeMap<usize, &str> = BTreeMap::new();
             for name in set {
@@ -236,11 +253,6 @@ impl Role {
         if let Some(host) = self.hosts.intersection(&self.not_hosts).next() {
             let wrong = "is a host that the role must be on and must not be on";
             return Err(Invalid::new("hosts", host, wrong, "Take it out of one of the two."));
-        }
-        let hosts = self.hosts.len().max(self.not_hosts.len());
-        if hosts > VmGroup::MOST_HOSTS {
-            let wrong = format!("hosts are more than {}", VmGroup::MOST_HOSTS);
-            return Err(Invalid::new("hosts", hosts, wrong, "Use a requirement on an attribute of the hosts."));
         }
         Ok(())
     }
@@ -288,6 +300,14 @@ mod tests {
             (group(three(), &[&["a", "d"]], &[]), "affined[0]"),
             (group(three(), &[&["a"]], &[]), "affined[0]"),
             (group(three(), &[], &[&["a", "b"], &["c", "c"]]), "anti_affined[1]"),
+            (
+                group(
+                    vec![RoleDraft { policy: RolePolicy::AntiAffined, ..role("a", &[], &[]) }, role("b", &[], &[])],
+                    &[&["b", "a"]],
+                    &[],
+                ),
+                "affined[0]",
+            ),
             (group(three(), &[&["a", "b"]], &[&["b", "a"]]), "anti_affined[0]"),
             (group(three(), &[&["a", "b"], &["b", "c"]], &[&["a", "c"]]), "anti_affined[0]"),
             (group(vec![role("a", &[1], &[]), role("b", &[2], &[])], &[&["a", "b"]], &[]), "roles[0].hosts"),

@@ -50,8 +50,31 @@ pub fn after_run(action: &mut ScheduledAction, due: Timestamp, now: Timestamp) {
     if let RepeatEnd::Times(left) = &mut action.end {
         *left = left.saturating_sub(1);
     }
+    let next = repetition(&action.repeat, due, now.max(due)).filter(|next| match action.end {
+        RepeatEnd::Never => true,
+        RepeatEnd::Times(left) => left > 0,
+        RepeatEnd::At(end) => *next <= end,
+    });
     // Without a next time, the last one stays, at which it was done: it is over.
-    action.due = Due::At(repetition(&action.repeat, due, now.max(due)).unwrap_or(due));
+    action.due = Due::At(next.unwrap_or(due));
+}
+
+/// An action as somebody changed it: `changed` in the place of `kept`. With another time it is as good as new; with the
+/// same time it goes on, also where its repetition was over and is not any more.
+#[must_use]
+pub fn revised(kept: &ScheduledAction, changed: ScheduledAction, now: Timestamp) -> ScheduledAction {
+    if changed.due != kept.due {
+        return ScheduledAction { id: kept.id, done: None, message: String::new(), ..changed };
+    }
+    let mut revised = ScheduledAction { id: kept.id, done: kept.done, message: kept.message.clone(), ..changed };
+    let differs = revised.repeat != kept.repeat || revised.end != kept.end;
+    if let Due::At(at) = revised.due
+        && differs
+        && revised.done.is_some_and(|done| done >= at)
+    {
+        revised.due = Due::At(repetition(&revised.repeat, at, now.max(at)).unwrap_or(at));
+    }
+    revised
 }
 
 /// The first moment after `after` at which an action that was due at `at` is due again.

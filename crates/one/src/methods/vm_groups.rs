@@ -8,7 +8,7 @@ use crate::request::{Request, Update};
 use crate::template::{Reading as _, Vector, list};
 use crate::xml::Xml;
 use crate::xmlrpc::{Answer, Piece};
-use holm_desk::{RoleDraft, Row, View, VmGroupDraft};
+use holm_desk::{RoleDraft, Row, View, VmGroupContent, VmGroupDraft};
 use holm_model::vm_groups::{RolePolicy, VmGroup};
 use holm_model::{AttributeValue, Attributes, HostId, Invalid, ObjectKind, VmGroupId};
 use std::collections::BTreeSet;
@@ -124,20 +124,16 @@ async fn update(request: &Request<'_>) -> Result<Answer, Failure> {
     let (mut given, how) = (request.template(2)?, Update::of(request, 3)?);
     given.take("ROLE");
     given.take("NAME");
-    let names = |given: &Attributes, name: &str| how == Update::Replace || given.has(name);
-    let (with, against) = (names(&given, "AFFINED"), names(&given, "ANTI_AFFINED"));
-    let (affined, anti_affined) = (take_sets(&mut given, "AFFINED"), take_sets(&mut given, "ANTI_AFFINED"));
-    if with || against {
-        let (with, against) = (with.then_some(affined), against.then_some(anti_affined));
-        let changed = request.desk().vm_group_change(&request.caller, &request.intent, id, with, against).await;
-        done(request, id, changed)?;
-    }
-    let change = move |attributes: &mut Attributes| {
-        how.apply(attributes, given);
+    let change = move |content: &mut VmGroupContent| {
+        for (name, sets) in [("AFFINED", &mut content.affined), ("ANTI_AFFINED", &mut content.anti_affined)] {
+            if how == Update::Replace || given.has(name) {
+                *sets = take_sets(&mut given, name);
+            }
+        }
+        how.apply(&mut content.attributes, given);
         Ok(())
     };
-    let outcome = request.desk().attributes_change::<VmGroup>(&request.caller, &request.intent, id, change).await;
-    done(request, id, outcome)
+    done(request, id, request.desk().vm_group_change(&request.caller, &request.intent, id, change).await)
 }
 
 /// `(id, role template)`: answers with the role's number.
@@ -174,20 +170,13 @@ async fn role_update(request: &Request<'_>) -> Result<Answer, Failure> {
     let pairs = one_role(&given)?.pairs.to_vec();
     let view = request.view();
     let row = view.get_id::<VmGroup>(&request.caller, id).map_err(|e| request.failed(&e, ObjectKind::VmGroup, id.0))?;
-    let before = row
-        .value
-        .roles
-        .iter()
-        .find(|known| known.id == role)
-        .ok_or_else(|| Failure::new(NO_EXISTS, format!("Role [{role}] does not exist.")).about(id.0.into()))?;
-    let mut draft = RoleDraft {
-        name: before.name.clone(),
-        policy: before.policy,
-        hosts: before.hosts.clone(),
-        not_hosts: before.not_hosts.clone(),
-    };
-    read_role(&Vector { name: "ROLE", pairs: &pairs }, &mut draft)?;
-    done(request, id, request.desk().vm_group_role_update(&request.caller, &request.intent, id, role, draft).await)
+    if !row.value.roles.iter().any(|known| known.id == role) {
+        return Err(Failure::new(NO_EXISTS, format!("Role [{role}] does not exist.")).about(id.0.into()));
+    }
+    // Merged with the role as it is in the transaction.
+    let work = move |role: &mut RoleDraft| Ok(read_role(&Vector { name: "ROLE", pairs: &pairs }, role)?);
+    let desk = request.desk();
+    done(request, id, desk.vm_group_role_update(&request.caller, &request.intent, id, role, work).await)
 }
 
 /// `VM_GROUP`

@@ -10,6 +10,7 @@ use crate::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, sche
 use crate::xml::Xml;
 use crate::xmlrpc::Answer;
 use holm_desk::{Error, ErrorKind, Recovery, View, restricted};
+use holm_model::schedule::ScheduledAction;
 use holm_model::acl::AclKind;
 use holm_model::vms::{EndedVm, Power, Vm, VmSpec, VmVerb};
 use holm_model::{Attributes, HostId, ObjectKind, VmGroupId, VmId};
@@ -263,11 +264,16 @@ async fn schedule_update(request: &Request<'_>) -> Result<Answer, Failure> {
     let number = scheduled(request, id)?;
     let given = request.template(3)?;
     let any = find(request, &request.view(), id)?;
-    let before = any.vm().schedule.iter().find(|action| action.id == number).ok_or_else(|| {
-        Failure::new(crate::codes::NO_EXISTS, format!("Scheduled action [{number}] does not exist.")).about(id.0.into())
-    })?;
-    let action = schedule::single(&given, number, Some(before))?;
-    match request.desk().vm_schedule_update(&request.caller, &request.intent, id, action).await {
+    if !any.vm().schedule.iter().any(|action| action.id == number) {
+        return Err(Failure::new(crate::codes::NO_EXISTS, format!("Scheduled action [{number}] does not exist."))
+            .about(id.0.into()));
+    }
+    // Merged with the action as it is in the transaction: it may have been done a moment ago.
+    let work = move |action: &mut ScheduledAction| {
+        *action = schedule::single(&given, number, Some(action))?;
+        Ok(())
+    };
+    match request.desk().vm_schedule_update(&request.caller, &request.intent, id, number, work).await {
         Ok(_) => Ok(number.into()),
         Err(error) => Err(refused(request, &error, id)),
     }

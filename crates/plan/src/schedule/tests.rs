@@ -161,6 +161,31 @@ fn what_is_relative_counts_from_the_first_start_and_repeats_at_moments() {
 }
 
 #[test]
+fn a_changed_action_is_done_again_only_at_another_time() {
+    let (due, now) = (stamp("2026-11-22 10:30"), stamp("2026-11-22 11:00"));
+    let mut kept = action("2026-11-22 10:30", Repeat::Never, RepeatEnd::Never);
+    (kept.id, kept.message) = (4, "left".into());
+    after_run(&mut kept, due, now);
+    let word = revised(&kept, ScheduledAction { id: 9, action: "stop".into(), done: None, ..kept.clone() }, now);
+    assert_eq!((word.id, word.action.as_str(), word.done, next_due(&word, None)), (4, "stop", Some(now), None));
+    let later = revised(&kept, ScheduledAction { due: Due::At(stamp("2026-11-23 10:30")), ..kept.clone() }, now);
+    assert_eq!((later.message.as_str(), next_due(&later, None)), ("", Some(stamp("2026-11-23 10:30"))));
+    let daily = revised(&kept, ScheduledAction { repeat: Repeat::Hourly(24), ..kept.clone() }, now);
+    assert_eq!(next_due(&daily, None), Some(stamp("2026-11-23 10:30")));
+
+    // Three times were over; two more begin in the future.
+    let mut thrice = action("2026-11-22 10:30", Repeat::Hourly(1), RepeatEnd::Times(1));
+    after_run(&mut thrice, due, now);
+    assert_eq!(next_due(&thrice, None), None);
+    let more = revised(&thrice, ScheduledAction { end: RepeatEnd::Times(2), ..thrice.clone() }, now);
+    assert_eq!(next_due(&more, None), Some(stamp("2026-11-22 11:30")));
+    // What is yet to come stays when it comes.
+    let coming = action("2026-11-30 10:30", Repeat::Hourly(1), RepeatEnd::Never);
+    let sooner = revised(&coming, ScheduledAction { repeat: Repeat::Hourly(2), ..coming.clone() }, now);
+    assert_eq!(next_due(&sooner, None), Some(stamp("2026-11-30 10:30")));
+}
+
+#[test]
 fn a_clock_that_was_set_back_makes_nothing_due_twice() {
     let due = stamp("2026-11-22 10:30");
     for repeat in [Repeat::Never, Repeat::Hourly(1)] {
