@@ -77,17 +77,13 @@ pub(crate) fn wishes(plan: &VmPlan) -> impl Iterator<Item = (SnapshotRef, Wish)>
         let which = SnapshotRef::Disk { disk: disk.id, snapshot: revert.snapshot };
         Some((which, Wish::Revert { disk: Some(disk.id), seq: revert.seq }))
     });
-    let whole = plan.revert.map(|revert| {
-        (SnapshotRef::Vm { snapshot: revert.snapshot }, Wish::Revert { disk: None, seq: revert.seq })
-    });
+    let whole = plan
+        .revert
+        .map(|revert| (SnapshotRef::Vm { snapshot: revert.snapshot }, Wish::Revert { disk: None, seq: revert.seq }));
     disks.chain(whole)
 }
 
-fn reverts<'a>(
-    plan: &'a VmPlan,
-    memory: &'a VmMemory,
-    situation: Situation,
-) -> impl Iterator<Item = Deed> + 'a {
+fn reverts<'a>(plan: &'a VmPlan, memory: &'a VmMemory, situation: Situation) -> impl Iterator<Item = Deed> + 'a {
     wishes(plan).filter(|(_, wish)| !memory.followed(wish)).filter_map(move |(which, wish)| match (which, situation) {
         (SnapshotRef::Disk { .. }, Situation::Off { .. }) | (SnapshotRef::Vm { .. }, Situation::Running) => {
             Some(Deed::Revert(which, wish))

@@ -109,7 +109,17 @@ impl Keeper {
     pub(crate) fn new(vm: VmId, common: Arc<Common>, wanted: watch::Receiver<Wanted>, poke: Arc<Notify>) -> Self {
         let since = (Observed::Unknown, common.clock.now());
         let exports = Exports::new(poke.clone());
-        Self { vm, common, wanted, poke, exports, pad: Pad::default(), last: Wanted::Unsaid, since, running_since: None }
+        Self {
+            vm,
+            common,
+            wanted,
+            poke,
+            exports,
+            pad: Pad::default(),
+            last: Wanted::Unsaid,
+            since,
+            running_since: None,
+        }
     }
 
     /// Keeps the VM. Returns its id.
@@ -145,14 +155,15 @@ impl Keeper {
                 now: self.common.now(),
                 grace: self.common.grace,
             });
-            self.see_to_exports(&wanted, decision.action.as_ref()).await;
+            // A keeper rests most of its life, and there may be thousands: what work needs is there only during the work.
+            Box::pin(self.see_to_exports(&wanted, decision.action.as_ref())).await;
             self.show(&wanted, seen.as_ref(), &decision);
             let Some(action) = decision.action else {
                 self.rest(decision.wake).await;
                 continue;
             };
             let kind = action.kind();
-            let came = self.perform(&wanted, &memory, seen.as_ref(), action).await;
+            let came = Box::pin(self.perform(&wanted, &memory, seen.as_ref(), action)).await;
             match came {
                 Ok(Came::Done) => self.done(kind),
                 Ok(Came::Tended(shape)) => {
@@ -279,7 +290,8 @@ impl Keeper {
         let undone = self.pad.undone.as_ref();
         let undone = undone.map(|u| Failure { generation: u.generation, says: u.says.clone() });
         let failed = memory.failed.clone().into_iter().chain(undone).max_by_key(|failure| failure.generation);
-        let current = failed.as_ref().filter(|f| matches!(wanted, Wanted::Here(plan) if plan.generation == f.generation));
+        let current =
+            failed.as_ref().filter(|f| matches!(wanted, Wanted::Here(plan) if plan.generation == f.generation));
         let remark = seen.and_then(|s| s.remark.clone());
         let message = decision.message.clone().or_else(|| current.map(|f| f.says.clone())).or(remark);
         let mut message = message.map(shorten);
@@ -395,12 +407,7 @@ impl Keeper {
         }
     }
 
-    async fn start(
-        &mut self,
-        plan: &Arc<VmPlan>,
-        memory: &VmMemory,
-        was: Option<&MachineSeen>,
-    ) -> Result<Came, Fault> {
+    async fn start(&mut self, plan: &Arc<VmPlan>, memory: &VmMemory, was: Option<&MachineSeen>) -> Result<Came, Fault> {
         let common = self.common.clone();
         // Fetching may take hours and waiting may take for ever: both end when they are no longer wanted.
         tokio::select! {

@@ -370,13 +370,8 @@ fn any_seen() -> impl Strategy<Value = Option<MachineSeen>> {
 }
 
 fn any_wanted() -> impl Strategy<Value = Wanted> {
-    let power = prop_oneof![
-        Just(Power::On),
-        Just(Power::Paused),
-        Just(Power::Saved),
-        Just(Power::Off),
-        Just(Power::OffHard)
-    ];
+    let power =
+        prop_oneof![Just(Power::On), Just(Power::Paused), Just(Power::Saved), Just(Power::Off), Just(Power::OffHard)];
     let restart = prop_oneof![Just(RestartPolicy::Always), Just(RestartPolicy::OnFailure), Just(RestartPolicy::Never)];
     prop_oneof![
         8 => (power, 1_u64..4, restart).prop_map(|(power, boot, restart)| plan(power, boot, restart)),

@@ -32,12 +32,7 @@ impl Keeper {
     }
 
     /// Puts the snapshots in order. What cannot be is written down and not tried again.
-    pub(crate) async fn arrange(
-        &self,
-        plan: &Arc<VmPlan>,
-        seen: Option<&MachineSeen>,
-        pad: &Pad,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn arrange(&self, plan: &Arc<VmPlan>, seen: Option<&MachineSeen>, pad: &Pad) -> Result<(), Fault> {
         let (vm, common) = (self.vm, &self.common);
         let machines = &common.drivers.machines;
         let order = self.files(plan).await?;

@@ -323,7 +323,10 @@ pub async fn machines(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     order.plan.disks[0].size_mib += 64;
     one.volumes.ensure_disk(vm, &order.plan.disks[0], true).await?;
     hold!(!two.machines.ensure_shape(&order).await?.restart_needed, "growing a disk is said to need a restart");
-    hold!(!two.machines.ensure_shape(&order).await?.restart_needed, "growing a disk a second time is said to need a restart");
+    hold!(
+        !two.machines.ensure_shape(&order).await?.restart_needed,
+        "growing a disk a second time is said to need a restart"
+    );
     order.plan.memory_mib += 16;
     hold!(one.machines.ensure_shape(&order).await?.restart_needed, "more memory is not said to need a restart");
 

@@ -2,8 +2,8 @@
 
 use crate::{DiskCopy, Fault};
 use async_trait::async_trait;
-use holm_model::{ImageId, VmId};
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use holm_model::{ImageId, VmId};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tokio::io::AsyncRead;

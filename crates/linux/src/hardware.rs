@@ -79,8 +79,10 @@ pub fn numa(sys: &Path, proc: &Path) -> Vec<NumaNode> {
             let meminfo = text(&directory.join("meminfo")).unwrap_or_default();
             // Each line begins with the node's name.
             let prefix = format!("Node {id} ");
-            let meminfo: String =
-                meminfo.lines().map(|line| line.trim_start().strip_prefix(&prefix).unwrap_or(line).to_owned() + "\n").collect();
+            let meminfo: String = meminfo
+                .lines()
+                .map(|line| line.trim_start().strip_prefix(&prefix).unwrap_or(line).to_owned() + "\n")
+                .collect();
             let distances = text(&directory.join("distance")).unwrap_or_default();
             NumaNode {
                 id,
@@ -213,7 +215,9 @@ mod tests {
     #[test]
     fn devices_are_read_and_bridges_left_out() {
         let tree = Tree::new();
-        for (address, class) in [("0000:01:00.0", "0x030000"), ("0000:00:00.0", "0x060000"), ("0000:00:02.0", "0x020000")] {
+        for (address, class) in
+            [("0000:01:00.0", "0x030000"), ("0000:00:00.0", "0x060000"), ("0000:00:02.0", "0x020000")]
+        {
             let directory = format!("bus/pci/devices/{address}");
             tree.file(&format!("{directory}/class"), class)
                 .file(&format!("{directory}/vendor"), "0x10de\n")

@@ -8,6 +8,7 @@
 
 pub mod doctor;
 pub mod first_image;
+pub mod hardware;
 pub mod links;
 pub mod machines;
 pub mod media;
@@ -15,6 +16,7 @@ pub mod packages;
 pub mod probe;
 pub mod purge;
 mod run;
+mod samples;
 pub mod settings;
 pub mod volumes;
 

@@ -4,11 +4,13 @@ use crate::links::HostLinks;
 use crate::machines;
 use crate::machines::accelerator::Judge;
 use crate::settings::LinuxSettings;
-use crate::{doctor, volumes};
+use crate::{doctor, hardware, samples, volumes};
 use async_trait::async_trait;
-use holm_driver::{Fault, Probe};
+use holm_driver::{Fault, MachineSeen, Probe};
 use holm_model::hosts::{Accelerator, HostFacts};
-use std::sync::Arc;
+use holm_model::samples::Samples;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Looks at one machine.
 #[derive(Clone)]
@@ -16,13 +18,14 @@ pub struct HostProbe {
     settings: LinuxSettings,
     judge: Arc<Judge>,
     links: HostLinks,
+    last: Arc<Mutex<samples::Last>>,
 }
 
 impl HostProbe {
     /// Looks through the eyes of these drivers.
     #[must_use]
     pub fn new(settings: LinuxSettings, judge: Arc<Judge>, links: HostLinks) -> Self {
-        Self { settings, judge, links }
+        Self { settings, judge, links, last: Arc::default() }
     }
 }
 
@@ -74,7 +77,21 @@ impl Probe for HostProbe {
                 .map(|id| id.trim().to_owned())
                 .unwrap_or_default(),
             interfaces: self.links.usable_interfaces().await.unwrap_or_default(),
+            numa: hardware::numa(Path::new("/sys"), Path::new("/proc")),
+            pci: hardware::pci(Path::new("/sys")),
         })
+    }
+
+    async fn sample(&self, guests: &[MachineSeen]) -> Option<Samples> {
+        let guests = samples::with_process(guests);
+        let (last, volumes) = (self.last.clone(), volumes::home(&self.settings));
+        tokio::task::spawn_blocking(move || {
+            // What the look before saw is replaced piece by piece, each of them whole.
+            samples::take(&guests, &volumes, &mut last.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+        .ok()
+        .flatten()
     }
 
     async fn complaints(&self) -> Vec<String> {

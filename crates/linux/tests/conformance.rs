@@ -81,11 +81,7 @@ impl Ground for Machine1 {
             subnet4: Some("10.77.0.0/16".into()),
             ..NetworkDraft::default()
         };
-        NetworkPlan {
-            id: NetworkId(0),
-            name: "default".into(),
-            spec: NetworkSpec::try_from(draft).expect("a valid network"),
-        }
+        NetworkPlan::new(NetworkId(0), "default".into(), NetworkSpec::try_from(draft).expect("a valid network"))
     }
 
     fn images(&self) -> Arc<dyn Fetch> {

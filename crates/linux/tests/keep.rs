@@ -237,12 +237,17 @@ fn a_guest_sees_disks_and_cards_come_and_go() {
         // The context media came before, so the new disks are the fourth and fifth.
         ground.shell_says("cat /sys/block/vd*/size", &(16 * 2048).to_string()).await;
         ground.shell_says("cat /sys/block/vd*/size", &(96 * 2048).to_string()).await;
-        ground.shell_says("modprobe sd_mod; cat /sys/block/sd*/size", &(24 * 2048).to_string()).await;
+        ground.shell_says("modprobe -a virtio_scsi sd_mod; cat /sys/block/sd*/size", &(24 * 2048).to_string()).await;
         ground.shell_says("cat /sys/class/net/*/address", &card(1).mac.to_string()).await;
 
         // What is written there is really there, also for a later agent.
-        ground.shell_says("d=$(grep -lx 32768 /sys/block/vd*/size); d=${d#/sys/block/}; d=/dev/${d%/size}; \
-            echo kept-here | dd of=$d bs=512 conv=sync,fsync; dd if=$d bs=512 count=1", "kept-here").await;
+        ground
+            .shell_says(
+                "d=$(grep -lx 32768 /sys/block/vd*/size); d=${d#/sys/block/}; d=/dev/${d%/size}; \
+            echo kept-here | dd of=$d bs=512 conv=sync,fsync; dd if=$d bs=512 count=1",
+                "kept-here",
+            )
+            .await;
         ground.again();
         let shape = ground.drivers.machines.ensure_shape(&small).await.expect("follows");
         assert!(shape.undone.is_none() && shape.nics == BTreeSet::from([0]), "{shape:?}");
@@ -264,8 +269,10 @@ fn a_disk_goes_back_to_its_snapshot() {
         ground.start(&order).await;
         let machines = ground.drivers.machines.clone();
         let write = |text: &str| {
-            format!("d=/dev/$(basename $(dirname $(grep -lx 32768 /sys/block/vd*/size))); \
-                echo {text} | dd of=$d bs=512 conv=sync,fsync; echo 3 > /proc/sys/vm/drop_caches")
+            format!(
+                "d=/dev/$(basename $(dirname $(grep -lx 32768 /sys/block/vd*/size))); \
+                echo {text} | dd of=$d bs=512 conv=sync,fsync; echo 3 > /proc/sys/vm/drop_caches"
+            )
         };
         let read = "d=/dev/$(basename $(dirname $(grep -lx 32768 /sys/block/vd*/size))); dd if=$d bs=512 count=1";
         ground.shell(&write("first")).await;
@@ -323,7 +330,8 @@ fn a_saved_guest_goes_on_where_it_was() {
         ground.shell_says("cat /sys/block/vd*/size", "32768").await;
         let first = ground.shell("cut -d. -f1 /proc/uptime").await;
         let uptime = |text: &str| text.lines().find_map(|l| l.trim().parse::<u64>().ok()).expect("seconds");
-        until("its clock goes on", async || uptime(&ground.shell("cut -d. -f1 /proc/uptime").await) > uptime(&first)).await;
+        until("its clock goes on", async || uptime(&ground.shell("cut -d. -f1 /proc/uptime").await) > uptime(&first))
+            .await;
         let shape = ground.drivers.machines.ensure_shape(&small).await.expect("follows");
         assert!(shape.undone.is_none(), "what came before it was saved leaves after: {shape:?}");
 
@@ -359,7 +367,7 @@ fn a_copy_of_a_running_guests_disk_boots() {
         assert_eq!((bytes.len() as u64, blake3::hash(&bytes).to_hex().to_string()), (copy.size, copy.digest.clone()));
         ground.off().await;
         // As the base of another disk, as any image.
-        let path = ground.settings.data_dir.join("copy.qcow2");
+        let path = ground.settings.data_dir.with_file_name("copy.qcow2");
         std::fs::write(&path, &bytes).expect("written");
         let image = ImageRef { digest: copy.digest, format: ImageFormat::Qcow2, file_size: copy.size };
         ground.drivers.volumes.ensure_image(&image, &File(path)).await.expect("comes");

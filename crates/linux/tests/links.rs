@@ -60,7 +60,7 @@ fn ground(directory: &std::path::Path) -> LinuxSettings {
 }
 
 fn network(id: u32, draft: NetworkDraft) -> NetworkPlan {
-    NetworkPlan { id: NetworkId(id), name: format!("n{id}"), spec: NetworkSpec::try_from(draft).expect("valid") }
+    NetworkPlan::new(NetworkId(id), format!("n{id}"), NetworkSpec::try_from(draft).expect("valid"))
 }
 
 fn nat(id: u32) -> NetworkPlan {

@@ -174,3 +174,6 @@ fn network(id: NetworkId, host: HostId, world: &dyn World) -> Option<NetworkPlan
     let guard = crate::guard::guard(id, host, world);
     Some(NetworkPlan { guard, ..NetworkPlan::new(id, network.meta.name.to_string(), network.spec.clone()) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,7 +242,7 @@ pub fn settled(shown: &holm_agent::Shown, plan: &HostPlan) -> bool {
                 let as_wanted = match vm.power {
                     Power::On => s.observed == Observed::Running && s.boot_seq == vm.boot_seq,
                     Power::Paused => s.observed == Observed::Paused,
-                    Power::Saved => s.observed == Observed::Saved,
+                    Power::Saved => matches!(s.observed, Observed::Saved | Observed::Off),
                     Power::Off | Power::OffHard => s.observed == Observed::Off,
                 };
                 let exported = s.exports.iter().filter(|e| e.state == ExportState::Done).count();

@@ -2,7 +2,7 @@
 //! disks that hosts send.
 
 use crate::{Ground, intent, refused};
-use holm_desk::{DatastoreChange, EmptyDisk, ErrorKind, ImageDraft, ImageStanding};
+use holm_desk::{DatastoreChange, EmptyDisk, ErrorKind, ExportedCopy, ImageDraft, ImageStanding};
 use holm_model::datastores::{FILE_DATASTORE, IMAGE_DATASTORE, SYSTEM_DATASTORE};
 use holm_model::images::{Image, ImageContent, ImageKind, ImageOrigin, ImagePhase, ImageSnapshot, Persistence};
 use holm_model::vms::{DiskDraft, Export, Vm, VmDraft};
@@ -410,4 +410,41 @@ async fn a_thousand_images_are_counted_where_they_are() {
     assert_eq!(ground.desk.datastore_room(&row.value).expect("known").used_mib, 500);
     let error = refused(ground.desk.datastore_delete(&ground.admin, &intent(), "other").await, ErrorKind::InUse);
     assert!(error.says.contains("image 1 and 499 more"), "{error}");
+}
+
+/// A copy that is made anew after a crash has other bytes: what arrived of the one before does not count for it.
+#[tokio::test]
+async fn what_arrived_of_a_disks_copy_counts_only_for_that_copy() {
+    let ground = Ground::new().await;
+    let base = uploaded(&ground, "base", &[0xeb; 4096], ImageKind::Disk).await;
+    let vm = vm_with(&ground, "web", base).await.expect("made");
+    let (host, other) = (ground.host("edge").await.host, ground.host("other").await.host);
+    ground.place(vm, host);
+    let image = create(&ground, "saved", |_| {}).await.expect("made");
+    let put = ground.store.write(move |tx| {
+        tx.update::<Image>(image, |image| image.spec.origin = ImageOrigin::Disk(vm));
+        Ok::<_, ()>(())
+    });
+    put.now().expect("written");
+    ground.change_vm(vm, move |vm| vm.spec.exports.push(Export { disk: 0, snapshot: None, image }));
+
+    let desk = &ground.desk;
+    let copy = |bytes: &[u8]| ExportedCopy { size: bytes.len() as u64, digest: blake3::hash(bytes).to_hex().to_string() };
+    let (old, new) = ([1; 1024], [2; 1024]);
+    let (first, second) = (copy(&old), copy(&new));
+    refused(desk.export_arrived(other, image, &first).await, ErrorKind::NotFound);
+    let odd = ExportedCopy { digest: "../../etc".into(), ..first.clone() };
+    refused(desk.export_arrived(host, image, &odd).await, ErrorKind::Invalid);
+    assert_eq!(desk.export_arrived(host, image, &first).await.expect("awaited"), Some(0));
+    assert_eq!(desk.export_append(host, image, &first, 0, &old[..600]).await.expect("taken"), Some(600));
+    assert_eq!(desk.export_arrived(host, image, &first).await.expect("awaited"), Some(600));
+    refused(desk.export_append(host, image, &first, 500, &old[500..]).await, ErrorKind::Conflict);
+
+    assert_eq!(desk.export_arrived(host, image, &second).await.expect("awaited"), Some(0), "from the beginning");
+    assert_eq!(desk.export_append(host, image, &second, 0, &new[..100]).await.expect("taken"), Some(100));
+    // More than there is to come is not taken, and the last byte completes the image.
+    let more = [&new[100..], &[9; 50]].concat();
+    assert_eq!(desk.export_append(host, image, &second, 100, &more[..]).await.expect("taken"), None);
+    assert_eq!(content(&ground, image).digest, second.digest);
+    assert_eq!(desk.export_arrived(host, image, &second).await.expect("known"), None);
 }

@@ -32,9 +32,10 @@ impl FakeHost {
         let size = {
             let state = self.inner.lock();
             let machine = state.truth.machines.get(&vm);
-            machine.and_then(|m| m.copies.get(&image)).map(|copy| copy.size).ok_or_else(|| {
-                Fault::transient(format!("there is no copy of a disk of VM {vm} for image {image}"))
-            })?
+            machine
+                .and_then(|m| m.copies.get(&image))
+                .map(|copy| copy.size)
+                .ok_or_else(|| Fault::transient(format!("there is no copy of a disk of VM {vm} for image {image}")))?
         };
         under.finish(volumes::zeros(size.saturating_sub(offset))).await
     }

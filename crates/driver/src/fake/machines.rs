@@ -85,7 +85,12 @@ impl State {
     }
 
     /// A process for the order, and why it does not go on from its saved memory although there is some.
-    fn process(&mut self, order: &MachineOrder, pid: u32, last: (u64, u64, Timestamp)) -> (FakeProcess, Option<String>) {
+    fn process(
+        &mut self,
+        order: &MachineOrder,
+        pid: u32,
+        last: (u64, u64, Timestamp),
+    ) -> (FakeProcess, Option<String>) {
         let vm = order.plan.id;
         let plan = &order.plan;
         let saved = self.truth.machines.get(&vm).and_then(|m| m.saved.clone());

@@ -3,8 +3,8 @@
 use super::{FakeDisk, FakeHost, Verb};
 use crate::{DiskCopy, Fault, Fetch, FetchStream, Push, Volumes, VolumesSeen};
 use async_trait::async_trait;
-use holm_model::{ImageId, VmId};
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use holm_model::{ImageId, VmId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -286,7 +286,9 @@ impl Push for FakePush {
                 break;
             }
             if cut.is_some_and(|cut| have - offset >= cut) {
-                return Err(Fault::transient(format!("sending image {image}: the connection broke after {have} bytes")));
+                return Err(Fault::transient(format!(
+                    "sending image {image}: the connection broke after {have} bytes"
+                )));
             }
         }
         if have == copy.size {

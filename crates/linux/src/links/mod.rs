@@ -15,7 +15,7 @@ mod segment;
 mod segments;
 mod state;
 mod sysctl;
-mod tap;
+pub(crate) mod tap;
 
 use crate::run::RunError;
 use crate::settings::LinuxSettings;

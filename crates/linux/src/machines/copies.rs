@@ -159,14 +159,7 @@ async fn job(guest: &Guest, qmp: &Qmp, id: &str) -> Result<Option<Value>, Fault>
     Ok(jobs.as_array().into_iter().flatten().find(|job| job["id"] == id).cloned())
 }
 
-async fn by_qemu(
-    guest: &Guest,
-    qmp: &Qmp,
-    place: &Place,
-    disk: u32,
-    size: u64,
-    under_way: bool,
-) -> Result<(), Fault> {
+async fn by_qemu(guest: &Guest, qmp: &Qmp, place: &Place, disk: u32, size: u64, under_way: bool) -> Result<(), Fault> {
     let what = format!("copy disk {disk} of");
     let wrong = |e: QmpError| told(guest.vm, &what, &e);
     if !under_way {

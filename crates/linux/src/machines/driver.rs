@@ -10,9 +10,7 @@ use super::{cgroups, copies, logs, record, save, shape, snapshots};
 use crate::settings::LinuxSettings;
 use async_trait::async_trait;
 use futures::future::join_all;
-use holm_driver::{
-    ByteStream, DiskCopy, Fault, FetchStream, MachineEvent, MachineOrder, MachineSeen, Machines, Shape,
-};
+use holm_driver::{ByteStream, DiskCopy, Fault, FetchStream, MachineEvent, MachineOrder, MachineSeen, Machines, Shape};
 use holm_model::host_plan::SnapshotRef;
 use holm_model::vms::Export;
 use holm_model::{ImageId, VmId};

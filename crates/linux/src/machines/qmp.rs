@@ -226,7 +226,8 @@ async fn send_with(stream: &UnixStream, line: &[u8], fd: BorrowedFd<'_>) -> std:
             let fds = [fd.as_raw_fd()];
             let parts = [std::io::IoSlice::new(line)];
             let along = [ControlMessage::ScmRights(&fds)];
-            sendmsg::<()>(stream.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None).map_err(std::io::Error::from)
+            sendmsg::<()>(stream.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None)
+                .map_err(std::io::Error::from)
         })
         .await
 }

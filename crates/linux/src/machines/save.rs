@@ -149,9 +149,9 @@ pub(super) async fn save(guest: &Guest, live: &Live) -> Result<(), Fault> {
     let failed = |what: &str, e: &dyn std::fmt::Display| {
         Fault::transient(format!("cannot save the memory of VM {vm}: {what}: {e}"))
     };
-    let started = live
-        .started()
-        .ok_or_else(|| Fault::permanent(format!("cannot save the memory of VM {vm}: its record is lost; restart it")))?;
+    let started = live.started().ok_or_else(|| {
+        Fault::permanent(format!("cannot save the memory of VM {vm}: its record is lost; restart it"))
+    })?;
     if there_is(&guest.dirs) {
         // Saved already and not ended yet; or it was to go on and has not run since.
         while status(guest).await? == "inmigrate" && live.handle.is_alive() {
@@ -196,7 +196,10 @@ pub(super) async fn save(guest: &Guest, live: &Live) -> Result<(), Fault> {
         std::fs::rename(&new, dirs.memory())?;
         record::write_durably(&dirs.data, record::SAVED, &SavedNote { started, bytes })
     });
-    sealed.await.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(|e| failed("its file cannot be completed", &e))
+    sealed
+        .await
+        .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+        .map_err(|e| failed("its file cannot be completed", &e))
 }
 
 /// Stops the CPUs and begins to write.

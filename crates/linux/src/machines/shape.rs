@@ -1,8 +1,8 @@
 //! Devices that come to a running guest and leave it.
 //!
 //! What the guest has is asked of QEMU each time, so that nothing depends on how far an earlier agent came. QEMU has
-//! given up its rights by then: files are opened here and handed over, ports belong to it by their making. A guest has
-//! to let go of a device; one that does not within [`PATIENCE`] keeps it, and that is said.
+//! given up its rights by then: files and ports are opened here and handed over. A guest has to let go of a device; one
+//! that does not within [`PATIENCE`] keeps it, and that is said.
 
 use super::command::Sockets;
 use super::devices::{self, SCSI, disk_id, disk_node, net_id, nic_id};
@@ -10,6 +10,7 @@ use super::driver::{COMMAND_LIMIT, told};
 use super::guest::{Guest, Live};
 use super::qmp::{Qmp, QmpError};
 use super::record::Started;
+use crate::links::tap;
 use crate::volumes::header;
 use holm_driver::{Fault, MachineOrder, Shape};
 use holm_model::host_plan::{Bus, DiskPlan, NicPlan};
@@ -181,7 +182,8 @@ impl Change<'_> {
         let mut wanted: BTreeSet<String> = order.plan.disks.iter().map(|disk| disk_id(disk.id)).collect();
         wanted.extend(order.plan.nics.iter().map(|nic| nic_id(nic.id)));
         let ours = |device: &&String| device.starts_with("vd-") || device.starts_with("nic-");
-        let leaving: Vec<String> = there.devices.iter().filter(ours).filter(|d| !wanted.contains(*d)).cloned().collect();
+        let leaving: Vec<String> =
+            there.devices.iter().filter(ours).filter(|d| !wanted.contains(*d)).cloned().collect();
         let mut going = BTreeSet::new();
         for device in &leaving {
             match self.ask("device_del", json!({ "id": device })).await? {
@@ -261,9 +263,8 @@ impl Change<'_> {
         let new_disks: Vec<(&DiskPlan, &Path)> = (plan.disks.iter().zip(order.disks.iter().map(AsRef::as_ref)))
             .filter(|(disk, _)| !there.devices.contains(&disk_id(disk.id)))
             .collect();
-        let new_nics: Vec<(&NicPlan, &String)> = (plan.nics.iter().zip(&order.ports))
-            .filter(|(nic, _)| !there.devices.contains(&nic_id(nic.id)))
-            .collect();
+        let new_nics: Vec<(&NicPlan, &String)> =
+            (plan.nics.iter().zip(&order.ports)).filter(|(nic, _)| !there.devices.contains(&nic_id(nic.id))).collect();
         if new_disks.is_empty() && new_nics.is_empty() {
             return Ok(());
         }
@@ -274,7 +275,9 @@ impl Change<'_> {
         let mut sockets = Sockets { used: there.used.clone(), ..started.sockets };
         // Written down before it comes: a file that may be open must not be touched by anybody else.
         let mut may = Started { sockets: sockets.clone(), ..started };
-        may.plan.disks.extend(super::record::shape(plan).disks.into_iter().filter(|d| new_disks.iter().any(|n| n.0.id == d.id)));
+        may.plan
+            .disks
+            .extend(super::record::shape(plan).disks.into_iter().filter(|d| new_disks.iter().any(|n| n.0.id == d.id)));
         live.restate(&self.guest.dirs, may).map_err(|e| record_fault(self.guest, &e))?;
         for (disk, file) in new_disks {
             if let Err(says) = self.plug_disk(there, &mut sockets, order, disk, file).await? {
@@ -375,7 +378,15 @@ impl Change<'_> {
         if self.socket(there, sockets, &nic_id(nic.id)).is_none() {
             return Ok(Ok(()));
         }
-        let mut end = json!({ "type": "tap", "id": net_id(nic.id), "ifname": port, "script": "no", "downscript": "no" });
+        let tap = match tap::open(port) {
+            Ok(tap) => tap,
+            Err(e) => return Ok(Err(format!("its port {port} cannot be opened: {e}"))),
+        };
+        let name = format!("tap-{}", nic.id);
+        if let Err(says) = self.hand("getfd", json!({ "fdname": name }), &tap).await? {
+            return Ok(Err(says));
+        }
+        let mut end = json!({ "type": "tap", "id": net_id(nic.id), "fd": name });
         // As at the start: the kernel moves packets where the guest's CPUs run natively.
         if let Some(vhost) = self.vhost().await? {
             let name = format!("vhost-{}", nic.id);

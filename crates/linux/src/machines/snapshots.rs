@@ -42,7 +42,9 @@ type Tags = BTreeMap<String, u64>;
 
 fn tags_in(snapshots: &Value) -> Tags {
     let all = snapshots.as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().filter_map(|s| Some((s["name"].as_str()?.to_owned(), s["vm-state-size"].as_u64().unwrap_or(0)))).collect()
+    all.iter()
+        .filter_map(|s| Some((s["name"].as_str()?.to_owned(), s["vm-state-size"].as_u64().unwrap_or(0))))
+        .collect()
 }
 
 /// The disks of an order, as far as they are there: those a process has open, and those that lie still.
@@ -63,8 +65,8 @@ impl Disks {
         let mut disks = Self { qmp: None, open: BTreeMap::new(), still: BTreeMap::new(), writable };
         if let Found::Live(_) = found {
             let qmp = guest.session(COMMAND_LIMIT).await.map_err(|e| told(vm, "look at the snapshots of", &e))?;
-            // Whatever an earlier agent began is at its end before anything is looked at.
-            finish(guest, &qmp).await?;
+            // Whatever an earlier agent began is at its end before anything is looked at; what came of it shows below.
+            let _ = finish(guest, &qmp).await?;
             let nodes = qmp.execute("query-named-block-nodes", json!({ "flat": true }), COMMAND_LIMIT).await;
             let nodes = nodes.map_err(|e| told(vm, "look at the snapshots of", &e))?;
             for node in nodes.as_array().into_iter().flatten() {
@@ -172,7 +174,9 @@ pub(super) async fn take(guest: &Guest, found: &Found, order: &MachineOrder, whi
             record::write_durably(&guest.dirs.data, &note_name(snapshot), &note)
                 .map_err(|e| Fault::transient(format!("cannot note {which} of VM {}: {e}", guest.vm)))?;
             let arguments = json!({ "job-id": JOB, "tag": tag(which), "vmstate": first, "devices": nodes });
-            job(guest, live, qmp, "snapshot-save", arguments).await?.map_err(|says| refused("take", which, guest, &says))
+            job(guest, live, qmp, "snapshot-save", arguments)
+                .await?
+                .map_err(|says| refused("take", which, guest, &says))
         }
         (SnapshotRef::Vm { .. }, ..) => Err(refused("take", which, guest, "it does not run; start it first")),
     }
@@ -187,8 +191,7 @@ pub(super) async fn forget(
 ) -> Result<(), Fault> {
     let disks = Disks::find(guest, found, order).await?;
     let name = tag(which);
-    let concerned =
-        |disk: u32| !matches!(which, SnapshotRef::Disk { disk: of, .. } if of != disk);
+    let concerned = |disk: u32| !matches!(which, SnapshotRef::Disk { disk: of, .. } if of != disk);
     if let (Some(qmp), Found::Live(live)) = (&disks.qmp, found) {
         let having = disks.open.iter().filter(|(disk, tags)| concerned(**disk) && tags.contains_key(&name));
         let nodes: Vec<String> = having.map(|(disk, _)| disk_node(*disk)).collect();

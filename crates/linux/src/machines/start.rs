@@ -12,7 +12,7 @@ use super::command::{self, Sockets, Surroundings};
 use super::guest::{Dirs, Found, Guest};
 use super::identity::{self, Handle, Lock};
 use super::qmp::QmpError;
-use super::record::{self, Started};
+use super::record::{self, EndedNote, Started};
 use super::watch::Office;
 use super::{cgroups, devices, launch, logs, qemu, save};
 use holm_driver::{Fault, MachineOrder, MachineSeen};
@@ -268,11 +268,11 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
     match greeting {
         Ok(status) => Ok(guest.told(&live, &status)),
         Err(QmpError::Closed(_)) if tokio::time::timeout(limit, live.noted()).await.is_ok() => {
-            let died = guest.look(office).await?.map(|seen| seen.state);
-            let says = match died {
-                Some(holm_driver::RunState::Gone(holm_driver::Ended::Died(says))) => says,
-                _ => "QEMU was ended by somebody.".into(),
-            };
+            // Let go of, so that nobody takes it for alive.
+            guest.forget();
+            let note = record::read::<EndedNote>(&guest.dirs.data, record::ENDED);
+            let note = note.filter(|note| note.process == live.handle.key);
+            let says = note.map_or_else(|| "QEMU was ended by somebody.".into(), |note| note.says);
             tidy(office, guest).await?;
             Err(Fault::transient(format!("VM {vm} died at its start: {says}")))
         }

@@ -9,7 +9,7 @@
 //! Everything appears under its name only when it is complete. All writing to qcow2 files is `qemu-img`'s; whether
 //! there is anything to write is read from the header here, because starting a program costs more than all the rest.
 
-mod header;
+pub(crate) mod header;
 
 use crate::media;
 use crate::run::{self, RunError};
@@ -52,7 +52,7 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
 }
 
 /// Says how much space is there and how much is wanted.
-fn space_fault(what: &str, needed: u64, free: Option<u64>, place: &Path) -> Fault {
+pub(crate) fn space_fault(what: &str, needed: u64, free: Option<u64>, place: &Path) -> Fault {
     let free = free.map_or_else(|| "an unknown number of".to_owned(), |free| (free / MIB).to_string());
     Fault::transient(format!(
         "cannot {what}: it needs {} MiB and {} has {free} MiB free; make room there",
@@ -109,6 +109,11 @@ pub(crate) fn space(path: &Path) -> (u64, u64) {
         let mib = |blocks: u64| blocks.saturating_mul(fs.fragment_size()) >> 20;
         (mib(fs.blocks()), mib(fs.blocks_available()))
     })
+}
+
+/// Where VMs' disks are, a directory each.
+pub(crate) fn home(settings: &crate::settings::LinuxSettings) -> PathBuf {
+    settings.data_dir.join("volumes")
 }
 
 impl Places {

@@ -1,6 +1,6 @@
 //! The HTTP side of the agent link: joining, dialing in, images.
 
-use super::hostlink;
+use super::{exports, hostlink};
 use super::pump::pump;
 use super::streams::Links;
 use crate::api::door::{finish, request_id};
@@ -18,7 +18,7 @@ use axum::{Extension, Router};
 use holm_desk::{Desk, JoinClaim, Secret};
 use holm_model::HostId;
 use holm_wire::host::{
-    IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH, RenewAnswer,
+    EXPORT_PATH, IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH, RenewAnswer,
     RenewRequest,
 };
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 const MAX_JOIN: usize = 64 << 10;
 /// Bytes of an image read from the disk at once.
 const READ_SIZE: usize = 256 << 10;
-/// Images sent at the same time; more wait, so that a thousand hosts that start together do not thrash the disk.
+/// Images sent or taken at the same time; more wait, so that a thousand hosts that start together do not thrash the disk.
 const IMAGES_AT_ONCE: usize = 64;
 
 /// What the link's HTTP side is made of.
@@ -53,9 +53,9 @@ pub struct LinkDoor {
 }
 
 #[derive(Clone)]
-struct Inner {
-    door: LinkDoor,
-    images: Arc<Semaphore>,
+pub(super) struct Inner {
+    pub(super) door: LinkDoor,
+    pub(super) images: Arc<Semaphore>,
     signed: Arc<Mutex<Signed>>,
 }
 
@@ -77,6 +77,7 @@ pub fn link_router(door: LinkDoor) -> Router {
     Router::new()
         .route(LINK_PATH, get(dial))
         .route(&format!("{IMAGE_PATH}/{{digest}}"), get(image))
+        .route(&format!("{EXPORT_PATH}/{{image}}"), get(exports::arrived).put(exports::append))
         .route(JOIN_PATH, post(join))
         .route(RENEW_PATH, post(renew))
         .route(RENEWED_PATH, post(renewed))
@@ -90,7 +91,7 @@ pub fn link_router(door: LinkDoor) -> Router {
 
 /// The host whose certificate opened the connection.
 #[derive(Clone, Copy, Debug)]
-struct Dialer(HostId);
+pub(super) struct Dialer(pub(super) HostId);
 
 async fn guard(State(state): State<Inner>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());

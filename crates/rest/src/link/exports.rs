@@ -29,8 +29,7 @@ pub(super) struct Piece {
 type Which = (Result<Path<u32>, PathRejection>, Result<Query<Piece>, QueryRejection>);
 
 fn read((path, query): Which) -> Result<(ImageId, ExportedCopy, u64), Refusal> {
-    let Path(image) =
-        path.map_err(|error| Refusal::new(Kind::Invalid, format!("the path cannot be read: {error}")))?;
+    let Path(image) = path.map_err(|error| Refusal::new(Kind::Invalid, format!("the path cannot be read: {error}")))?;
     let Query(Piece { size, digest, offset }) =
         query.map_err(|error| Refusal::new(Kind::Invalid, format!("the query cannot be read: {error}")))?;
     Ok((ImageId(image), ExportedCopy { size, digest }, offset))

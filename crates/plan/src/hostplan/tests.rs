@@ -1,0 +1,76 @@
+use super::*;
+use crate::sample::{Sample, image as sample_image, nic, vm as sample_vm};
+use holm_model::vms::{DiskSnapshot, Export, NicLease, Revert, VmSnapshot};
+use holm_model::{Timestamp, networks::MacAddr};
+
+fn world(change: impl FnOnce(&mut Vm)) -> (Sample, Vm) {
+    let world = Sample::with_hosts(1);
+    let mut vm = sample_vm(1);
+    change(&mut vm);
+    (world, vm)
+}
+
+#[test]
+fn a_disk_is_attached_as_its_prefix_says() {
+    for (prefix, cdrom, bus) in [
+        (None, false, Bus::Virtio),
+        (Some("vd"), false, Bus::Virtio),
+        (Some("sd"), false, Bus::Scsi),
+        (Some(" HD "), false, Bus::Sata),
+        (Some("xvd"), false, Bus::Virtio),
+        (None, true, Bus::Scsi),
+        (Some("hd"), true, Bus::Sata),
+    ] {
+        let (world, vm) = world(|vm| {
+            let disk = &mut vm.spec.disks[0];
+            disk.cdrom = cdrom;
+            disk.attributes.extend(prefix.map(|p| ("dev_prefix".to_owned(), p.to_owned())));
+        });
+        let disk = &describe(&vm, &world).expect("complete").disks[0];
+        assert_eq!((disk.bus, disk.cdrom, disk.read_only), (bus, cdrom, cdrom), "{prefix:?}");
+    }
+}
+
+#[test]
+fn an_alias_is_an_address_of_its_card() {
+    let lease = |nic, last| NicLease {
+        nic,
+        network: NetworkId(0),
+        mac: MacAddr([2, 0, 0, 0, 0, last]),
+        ip4: Some([10, 77, 0, last].into()),
+        ip6: None,
+    };
+    let (world, vm) = world(|vm| {
+        vm.spec.nics.push(nic(1));
+        vm.spec.nics[1].alias_of = Some(0);
+        vm.spec.nics.push(nic(2));
+        vm.leases = vec![lease(0, 5), lease(1, 6), lease(2, 7)];
+    });
+    let nics = describe(&vm, &world).expect("complete").nics;
+    assert_eq!(nics.iter().map(|n| n.id).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(nics[0].more_ip4, [std::net::Ipv4Addr::new(10, 77, 0, 6)]);
+    assert!(nics[1].more_ip4.is_empty() && nics[0].more_ip6.is_empty());
+}
+
+#[test]
+fn snapshots_reverts_and_awaited_exports_are_in_the_plan() {
+    let (mut world, vm) = world(|vm| {
+        let at = Timestamp(0);
+        vm.spec.snapshots = vec![VmSnapshot { id: 4, name: "before".into(), at }];
+        vm.spec.revert = Some(Revert { snapshot: 4, seq: 2 });
+        let snapshot = DiskSnapshot { id: 3, name: "clean".into(), parent: None, at, size_mib: 1 };
+        vm.spec.disks[0].snapshots = vec![snapshot];
+        vm.spec.disks[0].revert = Some(Revert { snapshot: 3, seq: 1 });
+        vm.spec.exports =
+            [7, 8, 9].map(|id| Export { disk: 0, snapshot: None, image: ImageId(id) }).into_iter().collect();
+    });
+    world.images.insert(ImageId(7), sample_image(7));
+    let awaited = Image { phase: ImagePhase::Awaiting, content: None, ..sample_image(8) };
+    world.images.insert(ImageId(8), awaited);
+    let plan = describe(&vm, &world).expect("complete");
+    assert_eq!((plan.snapshots, plan.revert), (vec![4], Some(Revert { snapshot: 4, seq: 2 })));
+    assert_eq!(plan.disks[0].snapshots, [3]);
+    assert_eq!(plan.disks[0].revert, Some(Revert { snapshot: 3, seq: 1 }));
+    // One image has its content already, and one is gone.
+    assert_eq!(plan.exports.iter().map(|e| e.image).collect::<Vec<_>>(), [ImageId(8)]);
+}
