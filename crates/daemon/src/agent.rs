@@ -2,7 +2,7 @@
 
 use crate::clock::SystemClock;
 use anyhow::{Context as _, Result, bail};
-use holm_agent::{Agent, AgentParts, FileLedger, HttpsFetch, Settings, TlsDial};
+use holm_agent::{Agent, AgentParts, FileLedger, HttpsFetch, HttpsPush, Settings, TlsDial};
 use holm_config::Config;
 use holm_linux::LinuxSettings;
 use holm_linux::doctor::Check;
@@ -81,6 +81,7 @@ pub async fn run(config: &Config) -> Result<()> {
         ledger: Box::new(FileLedger::open(&config.agent.data_dir)?),
         drivers,
         dial,
+        push: Arc::new(HttpsPush::new(fetch.clone())),
         fetch,
         clock: Arc::new(SystemClock),
         random: Arc::new(rand::random),

@@ -8,7 +8,7 @@ use crate::wire::Wire;
 use async_trait::async_trait;
 use holm_agent::ledger::LedgerError;
 use holm_agent::{Agent, AgentParts, LedgerStore, MemoryLedger, Settings};
-use holm_driver::fake::{Call, FakeFetch, FakeHost, Interference, Manner, Verb};
+use holm_driver::fake::{Call, FakeFetch, FakeHost, FakePush, Interference, Manner, Verb};
 use holm_driver::{Fault, FaultClass};
 use holm_model::{Clock, CpuShare, HostId, VmId};
 use holm_plan::audit::Found;
@@ -156,6 +156,7 @@ impl Edge {
             drivers: self.hardware.drivers(),
             dial: Arc::new(self.wire.clone()),
             fetch: Arc::new(FakeFetch::new()),
+            push: Arc::new(FakePush::new()),
             clock: self.clock.clone(),
             random: Arc::new(move || dice.next()),
             settings: Settings { starts_at_once: 2, grace: self.grace, ..Settings::default() },
@@ -211,7 +212,7 @@ impl Edge {
             1 => Some(self.chance.millis(0, 30_000)),
             _ => Some(Duration::ZERO),
         };
-        self.hardware.manner(vm, Manner { follows_button, dies_at_start: None });
+        self.hardware.manner(vm, Manner { follows_button, ..Manner::default() });
     }
 
     /// What is really there.
