@@ -77,12 +77,13 @@ impl Push for Near {
 pub struct Dev {
     desk: Desk,
     address: SocketAddr,
+    opennebula: Option<SocketAddr>,
     user: String,
     password: String,
     stop: CancellationToken,
     hosts: JoinHandle<()>,
     fakes: watch::Receiver<BTreeSet<HostId>>,
-    door: JoinHandle<std::io::Result<()>>,
+    door: JoinHandle<()>,
     _engine: watch::Sender<bool>,
     _dir: tempfile::TempDir,
 }
@@ -116,10 +117,18 @@ impl Dev {
         let listener = Listener::bind(config.front.listen, Encryption::Plain, holm_rest::API_CONNECTIONS).await?;
         let address = listener.local_address()?;
         let (engine_stop, engine_told) = watch::channel(false);
-        tokio::spawn(Engine::new(store, clock.clone()).run(engine_told));
+        tokio::spawn(Engine::new(store, clock.clone()).admitting(holm_desk::admit_scheduled).run(engine_told));
         tokio::spawn(crate::front::run_errands(desk.clone(), holm_errands::Settings::default(), stop.clone()));
         tokio::spawn(holm_rest::follow(desk.clone(), links.clone()));
         let door = tokio::spawn(holm_rest::serve_api(listener, api, stop.clone()));
+        let opennebula = match config.front.opennebula {
+            // The task ends with the others; nothing waits for it.
+            true => {
+                let listen = config.front.opennebula_listen;
+                Some(crate::opennebula::open(desk.clone(), listen, Encryption::Plain, stop.clone()).await?.0)
+            }
+            false => None,
+        };
 
         let (known, shown) = watch::channel(BTreeSet::new());
         let fakes = Fakes {
@@ -143,6 +152,7 @@ impl Dev {
         Ok(Self {
             desk,
             address,
+            opennebula,
             user: first.user,
             password: first.password.0,
             stop,
@@ -178,6 +188,12 @@ impl Dev {
         self.fakes.clone()
     }
 
+    /// Where OpenNebula's interface listens, unless it is switched off.
+    #[must_use]
+    pub fn opennebula(&self) -> Option<SocketAddr> {
+        self.opennebula
+    }
+
     /// The administrator's name and password.
     #[must_use]
     pub fn credentials(&self) -> (&str, &str) {
@@ -202,6 +218,9 @@ pub async fn run(config: &Config, hosts: u32, delay: Duration) -> Result<()> {
     let dev = Dev::start(config, hosts, delay).await?;
     let (user, password) = dev.credentials();
     println!("Holm with {hosts} fake hosts: http://{}/api/v1", dev.address());
+    if let Some(address) = dev.opennebula() {
+        println!("OpenNebula http://{address}/RPC2");
+    }
     println!("user {user}, password {password} (this cloud is gone when the process ends)");
     crate::front::told_to_end().await?;
     dev.stop().await;
