@@ -22,7 +22,9 @@ impl From<Refused> for Error {
             RefusedFor::Missing => ErrorKind::NotFound,
             RefusedFor::Invalid => ErrorKind::Invalid,
         };
-        Self::new(kind, refused.says).hint(refused.hint)
+        let error = Self::new(kind, refused.says).hint(refused.hint);
+        // Not the VM is missing, but a part of it that the request names.
+        if refused.class == RefusedFor::Missing { error.field("part") } else { error }
     }
 }
 
@@ -305,8 +307,8 @@ impl Desk {
             let moment = hand.moment();
             let removing = matches!(hand.vm.phase, VmPhase::Removing(_));
             match recovery {
-                Recovery::Failure => attempts::decide(&mut hand.vm, &**hand.tx, false)?,
-                Recovery::Success => attempts::decide(&mut hand.vm, &**hand.tx, true)?,
+                Recovery::Failure => attempts::decide(&mut hand.vm, &**hand.tx, false, moment.now)?,
+                Recovery::Success => attempts::decide(&mut hand.vm, &**hand.tx, true, moment.now)?,
                 Recovery::Delete => {
                     vm_actions::act(&mut hand.vm, hand.standing, VmVerb::Delete, moment)?;
                 }

@@ -165,22 +165,24 @@ pub(crate) fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> 
 fn act(vm: &Vm, action: PowerAction) -> Result<Option<(Power, u64)>, Error> {
     let (power, seq) = (vm.spec.power, vm.spec.boot_seq);
     let off = matches!(power, Power::Off | Power::OffHard);
+    let saved = power == Power::Saved;
     // What counts is the host's word about this very start; an older word is about an older start.
     let ended = vm.status.boot_seq >= seq && matches!(vm.status.observed, Observed::Off | Observed::Failed);
     let refuse = |what: &str, hint: &str| {
-        Err(Error::new(ErrorKind::Conflict, format!("{} is off and cannot be {what}", called(vm))).hint(hint))
+        let is = if saved { "saved" } else { "off" };
+        Err(Error::new(ErrorKind::Conflict, format!("{} is {is} and cannot be {what}", called(vm))).hint(hint))
     };
     Ok(match action {
         PowerAction::Start if off || ended => Some((Power::On, seq + 1)),
-        PowerAction::Start if power == Power::Paused => Some((Power::On, seq)),
+        PowerAction::Start if saved || power == Power::Paused => Some((Power::On, seq)),
         PowerAction::Start => None,
         PowerAction::Stop if off => None,
         PowerAction::Stop => Some((Power::Off, seq)),
         PowerAction::Poweroff if power == Power::OffHard => None,
         PowerAction::Poweroff => Some((Power::OffHard, seq)),
-        PowerAction::Reboot if off => return refuse("rebooted", "Start it: holm vm start."),
+        PowerAction::Reboot if off || saved => return refuse("rebooted", "Start it: holm vm start."),
         PowerAction::Reboot => Some((Power::On, seq + 1)),
-        PowerAction::Pause if off => return refuse("paused", "Start it first."),
+        PowerAction::Pause if off || saved => return refuse("paused", "Start it first."),
         PowerAction::Pause if power == Power::Paused => None,
         PowerAction::Pause => Some((Power::Paused, seq)),
         PowerAction::Resume if off => return refuse("resumed", "Start it: holm vm start."),
@@ -242,10 +244,11 @@ impl Desk {
             for (rule, text) in [("rank", &draft.rank), ("datastore_rank", &draft.datastore_rank)] {
                 crate::resolve::rank(rule, text.as_deref())?;
             }
-            for disk in &draft.disks {
+            // What a template says was checked when it was written, and whoever adds to it is checked against it.
+            for disk in draft.disks.iter().filter(|_| template.is_none()) {
                 crate::vm_devices::check_restricted("DISK", &disk.attributes, caller)?;
             }
-            for nic in draft.nics.iter().flatten() {
+            for nic in draft.nics.iter().flatten().filter(|_| template.is_none()) {
                 let section = if nic.alias_of.is_some() { "NIC_ALIAS" } else { "NIC" };
                 crate::vm_devices::check_restricted(section, &nic.attributes, caller)?;
             }

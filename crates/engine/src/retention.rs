@@ -3,7 +3,8 @@
 use crate::engine::Engine;
 use holm_model::operations::{Operation, OperationState};
 use holm_model::users::{JoinToken, Token};
-use holm_model::{JoinTokenId, OperationId, Timestamp, TokenId};
+use holm_model::vms::EndedVm;
+use holm_model::{JoinTokenId, OperationId, Timestamp, TokenId, VmId};
 use holm_store::Snapshot;
 use std::convert::Infallible;
 
@@ -11,7 +12,7 @@ use std::convert::Infallible;
 const PER_SWEEP: usize = 2000;
 
 impl Engine {
-    /// Deletes operations that are long over and tokens that have long expired.
+    /// Deletes operations that are long over, tokens that have long expired, and what is left of VMs that ended long ago.
     pub(crate) async fn expire(&mut self, state: &Snapshot, now: Timestamp) {
         let settings = &self.settings;
         // Operations are ordered by age, so the walk ends at the first that is young.
@@ -39,7 +40,14 @@ impl Engine {
             .map(|row| row.value.id)
             .take(PER_SWEEP)
             .collect();
-        if operations.is_empty() && tokens.is_empty() && join_tokens.is_empty() {
+        // VMs do not end in the order of their numbers, so all of what is left is looked at.
+        let ended: Vec<VmId> = state
+            .list::<EndedVm>()
+            .filter(|row| now.since(row.value.ended_at) >= settings.keep_ended)
+            .map(|row| row.value.id)
+            .take(PER_SWEEP)
+            .collect();
+        if ended.is_empty() && operations.is_empty() && tokens.is_empty() && join_tokens.is_empty() {
             return;
         }
         let write = self.store.write(move |tx| {
@@ -48,6 +56,9 @@ impl Engine {
             }
             for id in tokens {
                 tx.delete::<Token>(id);
+            }
+            for id in ended {
+                tx.delete::<EndedVm>(id);
             }
             for id in join_tokens {
                 tx.delete::<JoinToken>(id);

@@ -26,6 +26,8 @@ pub struct Settings {
     pub keep_unfinished: Duration,
     /// How long tokens are kept after they have expired, so that their use can be told from nonsense.
     pub keep_expired: Duration,
+    /// How long what is left of VMs that are over is kept. What they used is kept beyond that.
+    pub keep_ended: Duration,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             keep_finished: Duration::from_secs(24 * 3600),
             keep_unfinished: Duration::from_secs(30 * 24 * 3600),
             keep_expired: Duration::from_secs(24 * 3600),
+            keep_ended: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }

@@ -842,11 +842,15 @@ impl Vm {
         }
     }
 
-    /// What it books, and where. A parked VM books its disks alone.
+    /// What it books, and where. A parked VM books its disks alone, also while it is removed: its stay is over.
     #[must_use]
     pub fn books(&self) -> Option<(HostId, Booked)> {
         let host = self.phase.host()?;
-        let parked = matches!(self.phase, VmPhase::Parked(_));
+        let parked = match self.phase {
+            VmPhase::Parked(_) => true,
+            VmPhase::Leaving(_) | VmPhase::Removing(_) => self.history.last().is_some_and(|stay| stay.until.is_some()),
+            VmPhase::On(_) | VmPhase::Pending => false,
+        };
         let spec = &self.spec;
         Some((
             host,

@@ -37,12 +37,13 @@ fn vm(operation: &Operation, vm: Option<&Vm>) -> OperationState {
     {
         return OperationState::Failed { why: why.clone() };
     }
-    // A VM that gave up its host as asked has nobody to confirm anything.
-    if vm.generation == operation.generation
-        && vm.spec.placement.away
-        && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_))
-    {
-        return OperationState::Done;
+    // A VM that gave up its host as asked, or is held, has nobody to confirm anything; what was asked before that is
+    // taken back by it.
+    let rests = vm.spec.placement.away && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_))
+        || vm.spec.placement.hold && vm.phase == VmPhase::Pending;
+    if rests {
+        let latest = vm.generation == operation.generation || vm.status.generation >= operation.generation;
+        return if latest { OperationState::Done } else { OperationState::Superseded };
     }
     let confirmed = vm.status.generation >= operation.generation && matches!(vm.phase, VmPhase::On(_));
     if vm.generation > operation.generation {

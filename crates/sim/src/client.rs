@@ -4,7 +4,7 @@ use crate::chance::Chance;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
 use holm_desk::{Caller, Desk, Error, ErrorKind, Intent, PowerAction, VmChange};
-use holm_model::vms::{DiskDraft, NicDraft, Power, RestartPolicy, Vm, VmDraft};
+use holm_model::vms::{DiskDraft, NicDraft, Power, RestartPolicy, Vm, VmDraft, VmVerb};
 use holm_model::{Attributes, CpuShare, OperationId, VmId};
 use std::collections::VecDeque;
 
@@ -13,6 +13,15 @@ enum What {
     Create(Box<VmDraft>),
     Power(PowerAction),
     Change(VmChange),
+    Act(VmVerb),
+    AttachDisk(DiskDraft),
+    DetachDisk(u32),
+    AttachNic(NicDraft),
+    DetachNic(u32),
+    Snapshot,
+    DropSnapshot(u32),
+    DiskSnapshot(u32),
+    DropDiskSnapshot(u32, u32),
     Delete,
 }
 
@@ -84,6 +93,7 @@ impl Client {
                 .map(|at| DiskDraft {
                     image: (at == 0).then(|| if dice.once_in(2) { "image-0" } else { "image-1" }.to_owned()),
                     size_mib: (at > 0 || dice.once_in(2)).then(|| dice.between(64, 4096)),
+                    ..DiskDraft::default()
                 })
                 .collect(),
             nics: match dice.below(5) {
@@ -121,10 +131,34 @@ impl Client {
                 return;
             }
         };
-        if self.wishes[at].queue.iter().any(|request| matches!(request.what, What::Delete)) {
+        let ends = |what: &What| matches!(what, What::Delete | What::Act(VmVerb::Terminate | VmVerb::TerminateHard));
+        if self.wishes[at].queue.iter().any(|request| ends(&request.what)) {
             return;
         }
-        let what = match self.chance.below(12) {
+        let what = match self.chance.below(24) {
+            12 => What::Act(VmVerb::Suspend),
+            13 | 14 => What::Act(VmVerb::Resume),
+            15 => What::Act(VmVerb::Undeploy),
+            16 => What::Act(VmVerb::Stop),
+            17 => What::Act(VmVerb::PoweroffHard),
+            18 => What::Act(if self.chance.once_in(2) { VmVerb::Terminate } else { VmVerb::TerminateHard }),
+            19 => What::AttachDisk(DiskDraft {
+                image: self.chance.once_in(2).then(|| "image-1".into()),
+                size_mib: Some(self.chance.between(64, 4096)),
+                ..DiskDraft::default()
+            }),
+            20 => What::DetachDisk(u32::try_from(self.chance.between(1, 3)).unwrap_or(1)),
+            21 => What::AttachNic(NicDraft {
+                network: if self.chance.once_in(3) { "small" } else { "default" }.into(),
+                ..NicDraft::default()
+            }),
+            22 => What::DetachNic(u32::try_from(self.chance.between(0, 2)).unwrap_or(0)),
+            23 => match self.chance.below(4) {
+                0 => What::Snapshot,
+                1 => What::DropSnapshot(u32::try_from(self.chance.below(3)).unwrap_or(0)),
+                2 => What::DiskSnapshot(0),
+                _ => What::DropDiskSnapshot(0, u32::try_from(self.chance.below(3)).unwrap_or(0)),
+            },
             0 | 1 => What::Power(PowerAction::Start),
             2 => What::Power(PowerAction::Stop),
             3 => What::Power(PowerAction::Poweroff),
@@ -159,6 +193,14 @@ impl Client {
                 Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal) => {
                     self.trace.say(format!("{} {:?}: no answer: {error}", self.wishes[at].name, short(&request.what)));
                 }
+                // The answer was lost, and by now there is nothing left to answer with.
+                Err(error)
+                    if error.kind == ErrorKind::Gone
+                        && matches!(request.what, What::Act(VmVerb::Terminate | VmVerb::TerminateHard)) =>
+                {
+                    self.wishes[at].deleted = true;
+                    self.wishes[at].queue.clear();
+                }
                 Err(error) => {
                     self.trace.say(format!("{} {:?} refused: {error}", self.wishes[at].name, short(&request.what)));
                     let wish = &mut self.wishes[at];
@@ -185,7 +227,30 @@ impl Client {
         };
         let name = self.wishes[at].name.clone();
         let number = self.wishes[at].id.map_or_else(|| name.clone(), |id| id.to_string());
+        // A VM that was never answered for is only known by its name.
+        let id = self.wishes[at].id;
+        let id = || id.ok_or_else(|| Error::new(ErrorKind::NotFound, "the vm was never answered for"));
         let accepted = match request.what.clone() {
+            What::Act(verb) => {
+                let accepted = desk.vm_act(caller, &intent, id()?, verb).await?;
+                if matches!(verb, VmVerb::Terminate | VmVerb::TerminateHard) {
+                    self.wishes[at].deleted = true;
+                    self.wishes[at].queue.truncate(1);
+                }
+                accepted
+            }
+            What::AttachDisk(draft) => desk.vm_attach_disk(caller, &intent, id()?, draft).await?,
+            What::DetachDisk(disk) => desk.vm_detach_disk(caller, &intent, id()?, disk).await?,
+            What::AttachNic(draft) => desk.vm_attach_nic(caller, &intent, id()?, draft).await?,
+            What::DetachNic(nic) => desk.vm_detach_nic(caller, &intent, id()?, nic).await?,
+            What::Snapshot => desk.vm_snapshot_create(caller, &intent, id()?, String::new()).await?.0,
+            What::DropSnapshot(snapshot) => desk.vm_snapshot_delete(caller, &intent, id()?, snapshot).await?,
+            What::DiskSnapshot(disk) => {
+                desk.vm_disk_snapshot_create(caller, &intent, id()?, disk, String::new()).await?.0
+            }
+            What::DropDiskSnapshot(disk, snapshot) => {
+                desk.vm_disk_snapshot_delete(caller, &intent, id()?, disk, snapshot).await?
+            }
             What::Create(draft) => desk.vm_create(caller, &intent, *draft, Attributes::default()).await?,
             What::Power(action) => desk.vm_power(caller, &intent, &number, action).await?,
             What::Change(change) => desk.vm_change(caller, &intent, &number, change).await?,
@@ -219,6 +284,15 @@ fn short(what: &What) -> String {
         What::Create(_) => "create".into(),
         What::Power(action) => format!("{action:?}").to_lowercase(),
         What::Change(_) => "resize".into(),
+        What::Act(verb) => format!("{verb:?}").to_lowercase(),
+        What::AttachDisk(_) => "attach a disk".into(),
+        What::DetachDisk(disk) => format!("detach disk {disk}"),
+        What::AttachNic(_) => "attach a card".into(),
+        What::DetachNic(nic) => format!("detach card {nic}"),
+        What::Snapshot => "snapshot".into(),
+        What::DropSnapshot(snapshot) => format!("drop snapshot {snapshot}"),
+        What::DiskSnapshot(disk) => format!("snapshot disk {disk}"),
+        What::DropDiskSnapshot(disk, snapshot) => format!("drop snapshot {snapshot} of disk {disk}"),
         What::Delete => "delete".into(),
     }
 }

@@ -528,7 +528,7 @@ impl Cloud {
 fn may_rest_so(vm: &Vm, rows: &Snapshot, board: &Board) -> bool {
     match vm.phase {
         VmPhase::Pending => {
-            board.place(vm, &**rows).is_err() || holm_plan::placement::leases(vm, &**rows, board).is_err()
+            board.place(vm, &**rows).is_err() || !holm_plan::placement::can_lease(vm, &**rows)
         }
         VmPhase::On(_) => {
             vm.spec.restart == RestartPolicy::Never
@@ -536,6 +536,8 @@ fn may_rest_so(vm: &Vm, rows: &Snapshot, board: &Board) -> bool {
                 && vm.status.ever_started
                 && vm.status.boot_seq >= vm.spec.boot_seq
         }
+        // It can go on nowhere but where its disks are.
+        VmPhase::Parked(host) => board.returns(vm, host, &**rows).is_err(),
         VmPhase::Leaving(_) | VmPhase::Removing(_) => false,
     }
 }

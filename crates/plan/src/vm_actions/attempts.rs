@@ -11,6 +11,13 @@ pub fn under_way(vm: &Vm) -> bool {
     vm.attempt.as_ref().is_some_and(|attempt| attempt.failed.is_none())
 }
 
+/// Whether what was begun changes nothing on the host before the next start: another action need not wait for it.
+#[must_use]
+pub fn without_effect(vm: &Vm) -> bool {
+    let verb = vm.attempt.as_ref().map(|attempt| attempt.verb);
+    vm.status.observed == Observed::Off && matches!(verb, Some(VmVerb::Resize | VmVerb::UpdateConf))
+}
+
 /// Begins something: the generation grows. On a VM that no host has, there is nobody who could fail, so what `undo`
 /// would put right is certain at once.
 pub fn begin(vm: &mut Vm, verb: VmVerb, undo: Undo) {
@@ -31,9 +38,16 @@ pub fn reported(vm: &mut Vm, now: Timestamp) -> bool {
     if matches!(vm.phase, VmPhase::On(_))
         && let Some(stay) = vm.history.last_mut().filter(|stay| stay.until.is_none())
     {
-        if runs {
+        if runs && stay.running_until.is_some() {
+            // A stay has one time of running, so that no time of rest is billed as one.
+            let action = vm.action;
+            let verb = action.map_or(VmVerb::Resume, |action| action.verb);
+            crate::vm::split_stay(vm, verb, action.and_then(|action| action.by), now);
+            if let Some(stay) = vm.history.last_mut() {
+                stay.running_from = Some(now);
+            }
+        } else if runs {
             stay.running_from.get_or_insert(now);
-            stay.running_until = None;
         } else if stay.running_from.is_some() && vm.status.observed != Observed::Unknown {
             stay.running_until.get_or_insert(now);
         }
@@ -45,7 +59,7 @@ pub fn reported(vm: &mut Vm, now: Timestamp) -> bool {
     let says = vm.status.failed.as_ref().filter(|failure| failure.generation >= attempt.generation);
     match says.map(|failure| failure.says.clone()) {
         Some(says) => {
-            take_back(vm, says);
+            take_back(vm, says, now);
             true
         }
         None => {
@@ -62,8 +76,12 @@ pub fn confirm(vm: &mut Vm) {
 }
 
 /// What was begun cannot be done: the spec is put right, and the host is told.
-pub fn take_back(vm: &mut Vm, says: String) {
+pub fn take_back(vm: &mut Vm, says: String, now: Timestamp) {
     let Some(mut attempt) = vm.attempt.take() else { return };
+    if matches!(attempt.undo, Undo::Size { .. } | Undo::DiskSize(..)) {
+        // Each stay has one size from its beginning to its end.
+        crate::vm::split_stay(vm, attempt.verb, None, now);
+    }
     undo(vm, std::mem::replace(&mut attempt.undo, Undo::Nothing));
     changed(vm);
     tidy(vm);
@@ -75,7 +93,7 @@ pub fn take_back(vm: &mut Vm, says: String) {
 ///
 /// # Errors
 /// When nothing is under way.
-pub fn decide(vm: &mut Vm, world: &dyn World, done: bool) -> Result<(), Refused> {
+pub fn decide(vm: &mut Vm, world: &dyn World, done: bool, now: Timestamp) -> Result<(), Refused> {
     if !under_way(vm) {
         return Err(Refused::state(vm, Standing::of(vm, world), VmVerb::Recover));
     }
@@ -83,7 +101,7 @@ pub fn decide(vm: &mut Vm, world: &dyn World, done: bool) -> Result<(), Refused>
         confirm(vm);
         changed(vm);
     } else {
-        take_back(vm, "It was given up by hand.".into());
+        take_back(vm, "It was given up by hand.".into(), now);
     }
     Ok(())
 }

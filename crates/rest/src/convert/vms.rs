@@ -144,7 +144,7 @@ pub fn draft(create: v1::VmCreate) -> Answer<(VmDraft, holm_model::Attributes)> 
         kernel: create.kernel,
         initrd: create.initrd,
         cmdline: create.cmdline,
-        disks: create.disks.into_iter().map(|disk| DiskDraft { image: disk.image, size_mib: disk.size_mib }).collect(),
+        disks: create.disks.into_iter().map(|disk| DiskDraft { image: disk.image, size_mib: disk.size_mib, ..DiskDraft::default() }).collect(),
         nics,
         context: Context {
             hostname: create.context.hostname,
@@ -160,6 +160,7 @@ pub fn draft(create: v1::VmCreate) -> Answer<(VmDraft, holm_model::Attributes)> 
         policy: create.policy.map(|policy| word("policy", &policy, POLICIES)).transpose()?,
         power,
         restart: word("restart", &default(create.restart, "on_failure"), RESTARTS)?,
+        ..VmDraft::default()
     };
     Ok((draft, attributes))
 }
@@ -178,6 +179,7 @@ fn nic_draft(at: usize, nic: v1::NicCreate) -> Answer<NicDraft> {
         mac: parsed(format!("nics[{at}].mac"), nic.mac, "an Ethernet address such as 02:00:0a:4d:00:02")?,
         ip4: parsed(format!("nics[{at}].ip4"), nic.ip4, "an IPv4 address")?,
         ip6: parsed(format!("nics[{at}].ip6"), nic.ip6, "an IPv6 address")?,
+        ..NicDraft::default()
     })
 }
 
