@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message as Wire;
@@ -21,6 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 const QUEUE: usize = 32;
 /// How long connecting and both handshakes may take together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// Bytes of a disk's copy sent with one request.
+const PIECE: u64 = 8 << 20;
 /// How long a fetch may wait for its first and every next byte.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -305,25 +308,33 @@ impl Push for HttpsPush {
         Ok((!heard.complete).then_some(heard.received))
     }
 
-    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault> {
-        // The front-end answers when all of it is checked, which takes as long as reading it once more.
-        let pieces = tokio_util::io::ReaderStream::with_capacity(Shared(std::sync::Mutex::new(bytes)), 256 << 10);
-        let request = self.client().put(self.url(image, copy, offset)).body(reqwest::Body::wrap_stream(pieces));
-        self.heard(image, request).await.map(|_| ())
-    }
-}
-
-/// A stream that may be held from several threads, as the client wants it; only one ever reads it.
-struct Shared(std::sync::Mutex<FetchStream>);
-
-impl tokio::io::AsyncRead for Shared {
-    fn poll_read(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        let stream = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        std::pin::Pin::new(stream).poll_read(cx, buf)
+    async fn push(
+        &self,
+        image: ImageId,
+        copy: &DiskCopy,
+        mut offset: u64,
+        mut bytes: FetchStream,
+    ) -> Result<(), Fault> {
+        // In pieces, each with an answer: a connection that breaks costs one piece, and one that stalls is noticed.
+        loop {
+            let mut piece = Vec::new();
+            let read = (&mut bytes).take(PIECE).read_to_end(&mut piece).await;
+            read.map_err(|e| Fault::transient(format!("reading the copy for image {image}: {e}")))?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let length = piece.len() as u64;
+            let request = self.client().put(self.url(image, copy, offset)).body(piece);
+            let heard = self.heard(image, request).await?;
+            if heard.complete {
+                return Ok(());
+            }
+            offset += length;
+            if heard.received != offset {
+                let says = format!("the front-end has {} bytes of image {image}, not {offset}", heard.received);
+                return Err(Fault::transient(says));
+            }
+        }
     }
 }
 

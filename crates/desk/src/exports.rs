@@ -4,11 +4,15 @@
 //! copy with the same digest.
 
 use crate::{Desk, Error, ErrorKind, upload_name};
+use holm_blobs::Arrival;
 use holm_model::host_plan::HostReport;
 use holm_model::images::{ExpectedDigest, Image};
 use holm_model::vms::ExportState;
 use holm_model::{HostId, ImageId};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// Room for the tables of a small disk's file, bytes.
+const TABLES: u64 = 8 << 20;
 
 /// A copy of a disk, as its host describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,14 +66,30 @@ impl Desk {
             let says = format!("{arrived} of {} bytes of the copy for image {id} are there, not {offset}", copy.size);
             return Err(Error::new(ErrorKind::Conflict, says).hint("Ask how many have arrived, and go on from there."));
         };
-        let arrived = self.host_image_append(host, id, offset, bytes.take(left)).await?;
-        if arrived < copy.size {
-            return Ok(Some(arrived));
-        }
         let row = self.view().row::<Image>(id);
         let row = row.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("image {id} was deleted")))?;
         let mut image = row.value.clone();
+        // What was announced is the size of the disk; its file has tables besides.
+        let announced = image.spec.announced_size.map(|size| size.saturating_add(size / 16).saturating_add(TABLES));
+        let most = announced.unwrap_or(self.settings().largest_image);
+        if copy.size > most {
+            let says = format!("the copy for image {id} has {} bytes, more than {most}", copy.size);
+            return Err(Error::new(ErrorKind::TooLarge, says).hint("Make the disk smaller, or the image anew."));
+        }
         image.spec.expected = Some(copy.expected()?);
+        image.spec.announced_size = Some(copy.size);
+        let arrival = Arrival { expected: image.spec.expected.clone(), limit: copy.size };
+        let images = self.image_store();
+        let taken = images.append(&upload_name(id), offset, bytes.take(left), &arrival, |_| {}).await;
+        let arrived = match (&taken, images.arrived(&upload_name(id)).await) {
+            (Ok(arrived), _) => *arrived,
+            (Err(_), Ok(arrived)) => arrived,
+            (Err(_), Err(_)) => arrived,
+        };
+        self.image_progress(id, arrived).await?;
+        if taken? < copy.size {
+            return Ok(Some(arrived));
+        }
         self.image_finish(&image).await?;
         Ok(None)
     }
