@@ -56,7 +56,8 @@ pub async fn run(config: &Config) -> Result<()> {
             host_lease: Duration::from_secs(front.host_lease_s),
             ..holm_engine::Settings::default()
         },
-    );
+    )
+    .admitting(holm_desk::admit_scheduled);
     let stop = CancellationToken::new();
     let links = holm_rest::Links::new();
     let parts = holm_rest::ApiParts {
@@ -67,15 +68,25 @@ pub async fn run(config: &Config) -> Result<()> {
         stop: stop.clone(),
     };
     let api = holm_rest::Api::with_insight(parts, insight::insight(commits, engine.figures()));
-    let encryption = match (&front.tls_certificate, &front.tls_key) {
-        (Some(certificate), Some(key)) => listen::api_tls_of_files(certificate, key)?,
-        _ if front.listen.ip().is_loopback() => Encryption::Plain,
-        _ => listen::api_tls_of_authority(&authority)?,
+    let encryption = |address: std::net::SocketAddr| -> Result<Encryption> {
+        Ok(match (&front.tls_certificate, &front.tls_key) {
+            (Some(certificate), Some(key)) => listen::api_tls_of_files(certificate, key)?,
+            _ if address.ip().is_loopback() => Encryption::Plain,
+            _ => listen::api_tls_of_authority(&authority)?,
+        })
     };
-    let api_listener = Listener::bind(front.listen, encryption, holm_rest::API_CONNECTIONS).await?;
+    let api_listener = Listener::bind(front.listen, encryption(front.listen)?, holm_rest::API_CONNECTIONS).await?;
     let link_listener =
         Listener::bind(front.link_listen, listen::link_tls(&authority)?, holm_rest::LINK_CONNECTIONS).await?;
     let (api_address, link_address) = (api_listener.local_address()?, link_listener.local_address()?);
+
+    let opennebula = match front.opennebula {
+        true => {
+            let address = front.opennebula_listen;
+            Some(crate::opennebula::open(desk.clone(), address, encryption(address)?, stop.clone()).await?)
+        }
+        false => None,
+    };
 
     let (engine_stop, engine_told) = watch::channel(false);
     let engine = tokio::spawn(engine.run(engine_told));
@@ -85,6 +96,9 @@ pub async fn run(config: &Config) -> Result<()> {
     let link_door = holm_rest::LinkDoor { desk, links, authority, stop: stop.clone() };
     let link_door = tokio::spawn(holm_rest::serve_link(link_listener, link_door, stop.clone()));
     let api_door = tokio::spawn(holm_rest::serve_api(api_listener, api, stop.clone()));
+    if let Some((address, _)) = &opennebula {
+        tracing::info!(%address, "OpenNebula's interface is served");
+    }
     tracing::info!(api = %api_address, link = %link_address, data = %front.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "the front-end is ready");
 
     told_to_end().await?;
@@ -92,7 +106,9 @@ pub async fn run(config: &Config) -> Result<()> {
     stop.cancel();
     // The receiver may be gone when the engine ended with the store.
     let _ = engine_stop.send(true);
-    for (what, task) in [("api", api_door), ("link", link_door), ("errands", errands), ("engine", engine)] {
+    let opennebula = opennebula.map(|(_, task)| ("opennebula", task));
+    let tasks = [("api", api_door), ("link", link_door), ("errands", errands), ("engine", engine)];
+    for (what, task) in tasks.into_iter().chain(opennebula) {
         if tokio::time::timeout(Duration::from_secs(10), task).await.is_err() {
             tracing::warn!(what, "did not end within ten seconds and is left behind");
         }
@@ -113,6 +129,7 @@ fn desk_settings(front: &Front) -> holm_desk::Settings {
     holm_desk::Settings {
         host_lease: Duration::from_secs(front.host_lease_s),
         largest_image: front.max_image_gib << 30,
+        image_dirs: front.image_dirs.clone(),
         ..holm_desk::Settings::default()
     }
 }
