@@ -54,7 +54,9 @@ fn vms_with_role(state: &State, group: VmGroupId, role: &str) -> Vec<VmId> {
 }
 
 fn no_role(group: VmGroupId, role: u32) -> Error {
-    Error::new(ErrorKind::NotFound, format!("VM group {group} has no role {role}")).hint("Look at the group's roles.")
+    Error::new(ErrorKind::NotFound, format!("VM group {group} has no role {role}"))
+        .hint("Look at the group's roles.")
+        .field("role")
 }
 
 impl Desk {

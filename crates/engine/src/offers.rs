@@ -99,7 +99,13 @@ struct Booking {
 impl Booking {
     fn of(vm: &Vm) -> Option<Self> {
         let (host, books) = vm.books()?;
-        Some(Self { host, cpu: books.cpu.0, memory_mib: books.memory_mib, disk_mib: books.disk_mib, role: vm.spec.placement.role.clone() })
+        Some(Self {
+            host,
+            cpu: books.cpu.0,
+            memory_mib: books.memory_mib,
+            disk_mib: books.disk_mib,
+            role: vm.spec.placement.role.clone(),
+        })
     }
 
     /// Whether the host has room now that it had not before.

@@ -9,8 +9,8 @@ use holm_model::security_groups::SecurityGroup;
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{DiskSpec, NicSpec, Vm, VmSpec};
 use holm_model::{
-    Attributes, Booked, ClusterId, CpuShare, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions,
-    DatastoreId, SecurityGroupId, Timestamp, UserId, VmGroupId, VmId, World,
+    Attributes, Booked, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, Meta, Name, NetworkId, Permissions,
+    SecurityGroupId, Timestamp, UserId, VmGroupId, VmId, World,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};

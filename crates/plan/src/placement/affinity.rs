@@ -108,7 +108,8 @@ impl<'a> Rules<'a> {
         };
         let own = &group.roles[at];
         let companies = group.companies();
-        let company = || group.roles.iter().zip(&companies).filter(|(_, first)| **first == companies[at]).map(|(r, _)| r);
+        let company =
+            || group.roles.iter().zip(&companies).filter(|(_, first)| **first == companies[at]).map(|(r, _)| r);
         let mut with: Vec<&str> = Vec::new();
         if own.policy == RolePolicy::Affined || company().count() > 1 {
             with.extend(company().map(|role| role.name.as_str()));
@@ -232,7 +233,9 @@ impl Ties {
                 let name = world.host(at).map_or_else(|| at.to_string(), |row| row.meta.name.to_string());
                 let why = match *other == role {
                     true => format!("{subject} keeps its VMs on one host, and vm {there} is on host {name}"),
-                    false => format!("{subject} belongs on one host with role {other}, and vm {there} is on host {name}"),
+                    false => {
+                        format!("{subject} belongs on one host with role {other}, and vm {there} is on host {name}")
+                    }
                 };
                 return Some((why, false));
             }

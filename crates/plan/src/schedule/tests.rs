@@ -49,9 +49,8 @@ fn reference(repeat: &Repeat, at: i64, after: i64) -> Option<i64> {
 
 fn stamp(text: &str) -> Timestamp {
     let number: Vec<i64> = text.split(['-', ' ', ':']).map(|part| part.parse().expect("a number")).collect();
-    let wanted = |date: &Date| {
-        (date.year, i64::from(date.month), i64::from(date.of_month)) == (number[0], number[1], number[2])
-    };
+    let wanted =
+        |date: &Date| (date.year, i64::from(date.month), i64::from(date.of_month)) == (number[0], number[1], number[2]);
     let day = calendar().position(|date| wanted(&date)).expect("is a date");
     Timestamp(i64::try_from(day).expect("fits") * 86_400_000 + number[3] * 3_600_000 + number[4] * 60_000)
 }

@@ -57,8 +57,9 @@ fn arguments<'a>(action: &'a ScheduledAction, takes: &[Argument]) -> Vec<&'a str
 /// # Errors
 /// When its name, arguments, time or days cannot be meant.
 pub fn check(action: &ScheduledAction) -> Result<(), Invalid> {
-    let refuse =
-        |field: &str, given: &dyn ToString, wrong: &str, fix: &str| Err(Invalid::new(field, given.to_string(), wrong, fix));
+    let refuse = |field: &str, given: &dyn ToString, wrong: &str, fix: &str| {
+        Err(Invalid::new(field, given.to_string(), wrong, fix))
+    };
     let Some(takes) = takes(&action.action) else {
         let fix = "Use an action on a VM as a whole, such as poweroff, or one on its snapshots.";
         return refuse("action", &action.action, "is no action that can be done later", fix);
@@ -93,7 +94,8 @@ pub fn check(action: &ScheduledAction) -> Result<(), Invalid> {
 }
 
 fn check_days(repeat: &Repeat) -> Result<(), Invalid> {
-    let within = |days: &BTreeSet<u16>, low: u16, high: u16| match days.iter().find(|day| !(low..=high).contains(*day)) {
+    let within = |days: &BTreeSet<u16>, low: u16, high: u16| match days.iter().find(|day| !(low..=high).contains(*day))
+    {
         Some(day) => {
             let wrong = format!("is not between {low} and {high}");
             Err(Invalid::new("days", day, wrong, "Choose days in that range."))

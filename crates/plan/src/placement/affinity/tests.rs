@@ -66,10 +66,7 @@ fn every_objection_names_role_group_and_vm() {
     sample.add(on(12, "web", 1));
     sample.add(on(13, "db", 2));
     let web = objections(&member(20, "web"), &sample);
-    assert_eq!(
-        says(&web[0]),
-        "role web of VM group 3 (app) keeps its VMs on different hosts, and vm 12 is there"
-    );
+    assert_eq!(says(&web[0]), "role web of VM group 3 (app) keeps its VMs on different hosts, and vm 12 is there");
     assert_eq!((says(&web[1]), says(&web[2])), ("", "role web of VM group 3 (app) is not to be on this host"));
     let db = objections(&member(20, "db"), &sample);
     assert_eq!(says(&db[0]), "role db of VM group 3 (app) keeps its VMs on one host, and vm 13 is on host edge-2");

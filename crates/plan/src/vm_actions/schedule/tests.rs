@@ -39,7 +39,8 @@ fn running() -> (Sample, Vm) {
 #[test]
 fn a_schedule_is_numbered_and_begins_anew() {
     let (_, mut vm) = running();
-    adopt(&mut vm, vec![action("poweroff", "", Due::At(NOW)), action("resume", "", Due::AfterStart(60))]).expect("valid");
+    adopt(&mut vm, vec![action("poweroff", "", Due::At(NOW)), action("resume", "", Due::AfterStart(60))])
+        .expect("valid");
     assert_eq!(add(&mut vm, action("stop", "", Due::At(NOW))).expect("valid"), 2);
     let numbers: Vec<u32> = vm.schedule.iter().map(|action| action.id).collect();
     assert_eq!((numbers, vm.next_scheduled), (vec![0, 1, 2], 3));
