@@ -40,25 +40,34 @@ pub struct NetworkUse {
     pub leases: Vec<LeaseSeen>,
 }
 
-/// The range and place a lease is of.
-fn place_of<'a>(network: &'a Network, lease: &NicLease) -> Option<(&'a AddressRange, u32)> {
-    let wish = lease.ip4.map(Address::Ip4).or(lease.ip6.map(Address::Ip6)).unwrap_or(Address::Mac(lease.mac));
-    match lease.range {
-        // One made from an Ethernet address that the user chose has no place, and counts as being at the end.
-        Some(id) => network.range(id).map(|range| (range, wish.place_in(range).unwrap_or(u32::MAX))),
-        None => network.place(wish),
-    }
+/// All addresses of a lease.
+fn addresses_of(lease: &NicLease) -> impl Iterator<Item = Address> {
+    let ips = [lease.ip4.map(Address::Ip4), lease.ip6.map(Address::Ip6), lease.ula.map(Address::Ip6)];
+    ips.into_iter().flatten().chain([Address::Mac(lease.mac)])
 }
 
-/// The VMs that have addresses of a range, with the places. Addresses that VMs chose themselves have none and are
-/// counted as place 0.
+/// The range and place a lease is of. A range may be gone and its addresses be in another one by now.
+fn place_of<'a>(network: &'a Network, lease: &NicLease) -> Option<(&'a AddressRange, u32)> {
+    let of = lease.range.and_then(|id| network.range(id));
+    let placed = of.and_then(|range| Some((range, addresses_of(lease).find_map(|address| address.place_in(range))?)));
+    let ip = addresses_of(lease).next().and_then(|address| network.place(address));
+    // An address made from an Ethernet address that the user chose has no place, and counts as being at the end.
+    placed.or(ip).or(of.map(|range| (range, u32::MAX)))
+}
+
+/// The VMs that have addresses of a range, with the places; a VM whose addresses are of different places is named with
+/// each. Addresses that VMs chose themselves have no place and are counted as place 0.
 pub(super) fn lent_places(state: &State, network: &Network, range: &AddressRange) -> Vec<(VmId, u32)> {
     let mut all = Vec::new();
     for row in state.vms_on_network(network.id).filter_map(|id| state.get::<Vm>(id)) {
         for lease in row.value.leases.iter().filter(|lease| lease.network == network.id) {
-            if let Some((_, place)) = place_of(network, lease).filter(|(found, _)| found.id == range.id) {
-                all.push((row.value.id, if place == u32::MAX { 0 } else { place }));
+            let mut places: Vec<u32> = addresses_of(lease).filter_map(|address| address.place_in(range)).collect();
+            places.sort_unstable();
+            places.dedup();
+            if places.is_empty() && lease.range == Some(range.id) {
+                places.push(0);
             }
+            all.extend(places.into_iter().map(|place| (row.value.id, place)));
         }
     }
     all

@@ -10,8 +10,12 @@ mod images;
 mod isolation;
 mod lists;
 mod monitoring;
+mod networks;
 mod quotas;
+mod security_groups;
 mod tenancy;
+mod vm_groups;
+mod vm_schedule;
 mod vms;
 
 use holm_blobs::ImageStore;
