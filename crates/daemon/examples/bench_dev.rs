@@ -92,9 +92,9 @@ fn main() -> Result<()> {
     holm_daemon::memory::keep_small();
     let numbers: Vec<u64> = std::env::args().skip(1).map(|n| n.parse()).collect::<Result<_, _>>().context("numbers")?;
     let at = |at: usize, otherwise: u64| numbers.get(at).copied().unwrap_or(otherwise);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?
-        .block_on(measure(at(0, 1000), at(1, 2000), at(2, 8000)))
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(measure(
+        at(0, 1000),
+        at(1, 2000),
+        at(2, 8000),
+    ))
 }

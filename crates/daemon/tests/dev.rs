@@ -60,8 +60,10 @@ async fn a_host_made_by_hand_is_claimed_at_once_runs_vms_and_ends_when_it_is_del
     let admin = desk.local_admin().expect("is there");
     let other = dummy(desk, &admin, "real", "kvm").await;
     let host = dummy(desk, &admin, "dummy01", "Dummy").await;
-    until(desk, "the host", |desk| desk.view().row::<Host>(host).is_some_and(|row| row.value.phase == HostPhase::Ready))
-        .await;
+    until(desk, "the host", |desk| {
+        desk.view().row::<Host>(host).is_some_and(|row| row.value.phase == HostPhase::Ready)
+    })
+    .await;
     let row = desk.view().row::<Host>(host).expect("there");
     let facts = row.value.status.facts.clone().expect("reported");
     assert_eq!((facts.cores, facts.memory_mib, facts.disk_mib, facts.arch.as_str()), (8, 16384, 102_400, "x86_64"));

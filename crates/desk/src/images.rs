@@ -568,6 +568,7 @@ fn find_snapshot(image: &Image, snapshot: u32) -> Result<ImageContent, Error> {
     found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("{} has no snapshot {snapshot}", called(image)))
             .hint("Look at the image for those it has.")
+            .field("snapshot")
     })
 }
 

@@ -36,9 +36,10 @@ pub fn next(image: &Image, user: Option<VmId>) -> Verdict<Step> {
     match image.phase {
         ImagePhase::Awaiting => match &image.spec.origin {
             ImageOrigin::Url(_) | ImageOrigin::Path(_) => Verdict::Do(Step::Fetch),
-            ImageOrigin::Disk(vm) => {
-                Verdict::wait(format!("Waits for the host of vm {vm} to send its bytes; {} have arrived.", image.received))
-            }
+            ImageOrigin::Disk(vm) => Verdict::wait(format!(
+                "Waits for the host of vm {vm} to send its bytes; {} have arrived.",
+                image.received
+            )),
             // The last three are ready from their beginning.
             ImageOrigin::Upload | ImageOrigin::Empty { .. } | ImageOrigin::Copy(_) | ImageOrigin::Stored => {
                 Verdict::wait(format!("Waits for a client to send its bytes; {} have arrived.", image.received))

@@ -125,13 +125,15 @@ async fn tenants_neither_make_nor_change_datastores() {
     let changed = ground.desk.datastore_change(&lena, &intent(), IMAGE_DATASTORE, off).await;
     assert!(matches!(changed.expect_err("refused").kind, ErrorKind::Forbidden | ErrorKind::NotFound));
     let private = create(&ground, "private", |_| {}).await.expect("made");
-    let hidden = ground.desk.permit::<Datastore>(
-        &ground.admin,
-        &intent(),
-        private,
-        [None, None, None, Some(false), Some(false), Some(false), Some(false), Some(false), Some(false)],
-    )
-    .await;
+    let hidden = ground
+        .desk
+        .permit::<Datastore>(
+            &ground.admin,
+            &intent(),
+            private,
+            [None, None, None, Some(false), Some(false), Some(false), Some(false), Some(false), Some(false)],
+        )
+        .await;
     hidden.expect("nobody else's");
     let draft = ImageDraft {
         name: "a".into(),

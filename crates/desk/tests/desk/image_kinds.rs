@@ -386,12 +386,14 @@ async fn a_host_sends_copies_of_disks_of_its_own_vms_only() {
 #[tokio::test]
 async fn a_thousand_images_are_counted_where_they_are() {
     let ground = Ground::new().await;
-    let other = ground.desk.datastore_create(
-        &ground.admin,
-        &intent(),
-        holm_desk::DatastoreDraft { name: "other".into(), ..Default::default() },
-    )
-    .await;
+    let other = ground
+        .desk
+        .datastore_create(
+            &ground.admin,
+            &intent(),
+            holm_desk::DatastoreDraft { name: "other".into(), ..Default::default() },
+        )
+        .await;
     let other: DatastoreId = other.expect("made").row.value.id;
     for number in 0..1000 {
         let datastore = if number % 2 == 0 { IMAGE_DATASTORE } else { other };
@@ -429,7 +431,8 @@ async fn what_arrived_of_a_disks_copy_counts_only_for_that_copy() {
     ground.change_vm(vm, move |vm| vm.spec.exports.push(Export { disk: 0, snapshot: None, image }));
 
     let desk = &ground.desk;
-    let copy = |bytes: &[u8]| ExportedCopy { size: bytes.len() as u64, digest: blake3::hash(bytes).to_hex().to_string() };
+    let copy =
+        |bytes: &[u8]| ExportedCopy { size: bytes.len() as u64, digest: blake3::hash(bytes).to_hex().to_string() };
     let (old, new) = ([1; 1024], [2; 1024]);
     let (first, second) = (copy(&old), copy(&new));
     refused(desk.export_arrived(other, image, &first).await, ErrorKind::NotFound);
