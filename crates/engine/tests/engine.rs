@@ -11,8 +11,9 @@ use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::operations::Operation;
 use holm_model::users::Token;
-use holm_model::vms::{Observed, Vm, VmPhase};
-use holm_model::{AttributeValue, Clock, ClusterId, HostId, ImageId, NetworkId, Timestamp, VmId, World};
+use holm_model::vm_groups::{RoleDraft, RolePolicy, VmGroup};
+use holm_model::vms::{Observed, RoleRef, Vm, VmPhase};
+use holm_model::{AttributeValue, Clock, ClusterId, HostId, ImageId, NetworkId, Timestamp, VmGroupId, VmId, World};
 use holm_store::{MemoryJournal, Mode, Store, Tx};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -401,4 +402,85 @@ async fn run_follows_the_feed_and_ends_when_asked_or_when_the_store_closes() {
     }
     stop.send(true).unwrap();
     running.await.unwrap();
+}
+
+/// A VM group 3 with one role.
+fn group_of(policy: RolePolicy) -> VmGroup {
+    let role = RoleDraft { name: "web".into(), policy, ..RoleDraft::default() };
+    VmGroup {
+        id: VmGroupId(3),
+        meta: sample::meta("app"),
+        roles: vec![role.numbered(0)],
+        next_role: 1,
+        affined: vec![],
+        anti_affined: vec![],
+    }
+}
+
+fn member(id: u32) -> Vm {
+    let mut vm = sample::vm(id);
+    vm.spec.placement.role = Some(RoleRef { group: VmGroupId(3), role: "web".into() });
+    vm
+}
+
+#[test]
+fn vms_of_a_role_are_kept_apart_and_the_next_follows_when_one_goes() {
+    let mut cloud = Cloud::with_hosts(3);
+    cloud.write(|tx| {
+        tx.put(group_of(RolePolicy::AntiAffined));
+        (1..=5).for_each(|id| tx.put(member(id)));
+    });
+    cloud.settle();
+    let hosts = |cloud: &Cloud| -> Vec<HostId> {
+        (1..=5).filter_map(|id| cloud.store.read().vm(VmId(id)).and_then(|vm| vm.phase.host())).collect()
+    };
+    let mut placed = hosts(&cloud);
+    placed.sort();
+    assert_eq!(placed, [HostId(1), HostId(2), HostId(3)]);
+    let waits = (1..=5).map(|id| cloud.vm(id)).find(|vm| vm.phase == VmPhase::Pending).unwrap();
+    assert!(waits.why.contains("role web of VM group 3 (app) keeps its VMs on different hosts"), "{}", waits.why);
+    // One goes: the next takes its place without a sweep.
+    let gone = (1..=5).find(|id| cloud.vm(*id).phase.host().is_some()).unwrap();
+    cloud.write(move |tx| {
+        tx.delete::<Vm>(VmId(gone));
+    });
+    cloud.settle();
+    let mut placed = hosts(&cloud);
+    placed.sort();
+    assert_eq!(placed, [HostId(1), HostId(2), HostId(3)]);
+    // The rule goes: everybody is placed at once.
+    cloud.write(|tx| tx.put(group_of(RolePolicy::None)));
+    cloud.settle();
+    assert_eq!(hosts(&cloud).len(), 4);
+}
+
+#[test]
+fn vms_of_a_role_follow_the_first_to_its_host() {
+    let mut cloud = Cloud::with_hosts(3);
+    cloud.write(|tx| {
+        tx.put(group_of(RolePolicy::Affined));
+        // Ten fill a host's cores, so that no other policy would keep them together.
+        (1..=10).for_each(|id| tx.put(member(id)));
+    });
+    cloud.settle();
+    let hosts: std::collections::BTreeSet<_> = (1..=10).map(|id| cloud.vm(id).phase.host()).collect();
+    assert_eq!(hosts.len(), 1, "{hosts:?}");
+    let host = cloud.vm(1).phase.host().unwrap();
+    // The host they all wait for takes nobody; when they have moved, those that wait go after them at once.
+    let (first, next) = (HostId(host.0), HostId(host.0 % 3 + 1));
+    cloud.write(move |tx| {
+        tx.update::<Host>(first, |host| host.spec.schedulable = Schedulable::Disabled);
+        tx.put(member(11));
+    });
+    cloud.settle();
+    assert_eq!(cloud.vm(11).phase, VmPhase::Pending);
+    assert!(cloud.vm(11).why.contains("keeps its VMs on one host"), "{}", cloud.vm(11).why);
+    cloud.write(move |tx| {
+        for id in 2..=10 {
+            tx.delete::<Vm>(VmId(id));
+        }
+        tx.update::<Vm>(VmId(1), |vm| vm.phase = VmPhase::On(next));
+    });
+    cloud.settle();
+    assert_eq!(cloud.vm(11).phase, VmPhase::On(next), "{}", cloud.vm(11).why);
 }
