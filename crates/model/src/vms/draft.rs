@@ -175,7 +175,9 @@ impl DiskDraft {
             }
             (Some(size), Some(least)) if size < least => {
                 let wrong = format!("is below the image's {least} MiB");
-                return Err(Invalid::new(of_size, size, wrong, "Give at least the image's size, or leave it out.").into());
+                return Err(
+                    Invalid::new(of_size, size, wrong, "Give at least the image's size, or leave it out.").into()
+                );
             }
             (Some(size), _) => size,
             (None, Some(least)) => least,
