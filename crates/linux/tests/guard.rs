@@ -78,7 +78,11 @@ fn port(vm: u32) -> Port {
     let ip4 = Ipv4Addr::new(10, 70, 0, 10 + u8::try_from(vm).expect("small"));
     let ip6 = format!("fd70::{}", 10 + vm).parse().expect("an address");
     let mac = MacAddr::of_ip4(ip4);
-    Port { vm: VmId(vm), hostname: format!("guest-{vm}"), nic: NicPlan::new(0, NetworkId(0), mac, Some(ip4), Some(ip6)) }
+    Port {
+        vm: VmId(vm),
+        hostname: format!("guest-{vm}"),
+        nic: NicPlan::new(0, NetworkId(0), mac, Some(ip4), Some(ip6)),
+    }
 }
 
 /// A guest in a namespace of its own that answers on some ports of every protocol.
@@ -153,7 +157,8 @@ impl Guest {
              ip -n guest{vm} route add default via 10.70.0.1; ip -n guest{vm} -6 route add default via fd70::1",
             plan.nic.mac
         ));
-        let mut servers = inside(vm, SERVE, &["22", "53", "80", "8080"]).stdout(Stdio::piped()).spawn().expect("python3");
+        let mut servers =
+            inside(vm, SERVE, &["22", "53", "80", "8080"]).stdout(Stdio::piped()).spawn().expect("python3");
         let mut line = String::new();
         BufReader::new(servers.stdout.as_mut().expect("piped")).read_line(&mut line).expect("says so");
         assert_eq!(line, "ready\n");
@@ -274,8 +279,10 @@ fn what_groups_allow_passes_and_nothing_else() {
         }
         assert!(two.pings("10.70.0.1") && two.pings("fd70::1"), "the router answers");
         assert!(!try_sh("busybox ping -c 1 -W 1 10.70.0.12").0, "the host begins nothing either");
-        sh("ip netns add world; ip link add up0 type veth peer name eth0 netns world; ip addr add 192.0.2.1/24 dev up0; \
-            ip link set up0 up; ip -n world addr add 192.0.2.9/24 dev eth0; ip -n world link set eth0 up");
+        sh(
+            "ip netns add world; ip link add up0 type veth peer name eth0 netns world; ip addr add 192.0.2.1/24 dev up0; \
+            ip link set up0 up; ip -n world addr add 192.0.2.9/24 dev eth0; ip -n world link set eth0 up",
+        );
         assert!(two.pings("192.0.2.9"), "through address translation and back");
 
         // Outbound: UDP to one range of peers, one ICMP type, nothing else.
@@ -370,7 +377,9 @@ fn guests_of_isolated_networks_see_each_other_only() {
         let (one, two) = (Guest::start(&links, 1).await, Guest::start(&links, 2).await);
         assert!(one.asks("tcp", "10.70.0.12", 80) && two.pings("fd70::11"));
         assert_eq!(sh("ip -o addr show dev hb0").trim(), "", "the host has no address there");
-        let out = sh("ip netns exec guest1 ip neigh flush all; ip netns exec guest1 busybox arping -c 1 -w 1 -I eth0 10.70.0.1 || true");
+        let out = sh(
+            "ip netns exec guest1 ip neigh flush all; ip netns exec guest1 busybox arping -c 1 -w 1 -I eth0 10.70.0.1 || true",
+        );
         assert!(out.contains("Received 0"), "{out}");
         drop((one, two));
         links.purge().await.expect("removed");
@@ -386,10 +395,12 @@ fn a_vxlan_carries_frames_between_hosts() {
         let directory = tempfile::tempdir().expect("a directory");
         let links = HostLinks::new(&settings(directory.path()));
         // Another host: the same segment made by hand.
-        sh("ip netns add other; ip link add up0 type veth peer name eth0 netns other; ip addr add 192.0.2.1/24 dev up0; \
+        sh(
+            "ip netns add other; ip link add up0 type veth peer name eth0 netns other; ip addr add 192.0.2.1/24 dev up0; \
             ip link set up0 up; ip -n other addr add 192.0.2.2/24 dev eth0; ip -n other link set eth0 up; \
             ip -n other link add vx type vxlan id 70001 dev eth0 group 239.1.17.113 dstport 8472; \
-            ip -n other addr add 10.70.0.200/16 dev vx; ip -n other link set vx mtu 1400 up");
+            ip -n other addr add 10.70.0.200/16 dev vx; ip -n other link set vx mtu 1400 up",
+        );
         let kind = |interface: &str, id| NetworkKind::Vxlan { interface: interface.into(), id, multicast: None };
         let plan = over(0, kind("up0", 70_001));
         links.ensure_network(&plan).await.expect("made");

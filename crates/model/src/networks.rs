@@ -156,6 +156,11 @@ pub struct GuestSettings {
 }
 
 impl GuestSettings {
+    /// Whether nothing is said.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The further routes, as pairs of subnet and router; what cannot be read is left out.
     pub fn route_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.routes.as_deref().unwrap_or_default().split(',').filter_map(|route| {
@@ -188,7 +193,7 @@ pub struct NetworkSpec {
     #[serde(default)]
     pub dhcp: bool,
     /// What else guests are told.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "GuestSettings::is_default")]
     pub guest: GuestSettings,
 }
 

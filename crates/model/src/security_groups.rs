@@ -162,9 +162,12 @@ fn check_ports(ports: &[(u16, u16)]) -> Result<(), Invalid> {
         ));
     }
     match ports.iter().find(|(first, last)| first > last) {
-        Some((first, last)) => {
-            Err(Invalid::new("range", format!("{first}:{last}"), "ends before it begins", "Write the lower port first."))
-        }
+        Some((first, last)) => Err(Invalid::new(
+            "range",
+            format!("{first}:{last}"),
+            "ends before it begins",
+            "Write the lower port first.",
+        )),
         None => Ok(()),
     }
 }
@@ -183,7 +186,12 @@ pub fn checked(rules: Vec<Rule>) -> Result<Vec<Rule>, Invalid> {
         }
     }
     if kept.len() > MAX_RULES {
-        return Err(Invalid::new("rules", kept.len(), format!("are more than {MAX_RULES} rules"), "Make several groups."));
+        return Err(Invalid::new(
+            "rules",
+            kept.len(),
+            format!("are more than {MAX_RULES} rules"),
+            "Make several groups.",
+        ));
     }
     Ok(kept)
 }

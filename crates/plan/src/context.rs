@@ -118,7 +118,8 @@ fn cards<'a>(vm: &'a Vm, leases: &'a [NicLease]) -> impl Iterator<Item = &'a Nic
 
 /// The leases of a card's further addresses.
 fn aliases<'a>(vm: &'a Vm, leases: &'a [NicLease], card: &'a NicLease) -> impl Iterator<Item = &'a NicLease> {
-    let of_card = |lease: &NicLease| vm.spec.nics.iter().any(|nic| nic.id == lease.nic && nic.alias_of == Some(card.nic));
+    let of_card =
+        |lease: &NicLease| vm.spec.nics.iter().any(|nic| nic.id == lease.nic && nic.alias_of == Some(card.nic));
     leases.iter().filter(move |lease| of_card(lease))
 }
 

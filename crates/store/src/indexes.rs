@@ -18,8 +18,8 @@ use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Boot, DiskSpec, EndedVm, NicLease, NicSpec, Vm};
 use holm_model::zones::Zone;
 use holm_model::{
-    Booked, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId, SecurityGroupId, TokenId,
-    UserId, VmGroupId, VmId,
+    Booked, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId,
+    SecurityGroupId, TokenId, UserId, VmGroupId, VmId,
 };
 use imbl::{OrdMap, OrdSet};
 use std::collections::BTreeSet;

@@ -92,7 +92,7 @@ fn plan() -> HostPlan {
             exports: vec![],
         }],
         absent: vec![VmId(7)],
-        networks: vec![NetworkPlan { id: NetworkId(0), name: "default".into(), spec }],
+        networks: vec![NetworkPlan::new(NetworkId(0), "default".into(), spec)],
     }
 }
 

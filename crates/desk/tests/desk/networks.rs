@@ -1,9 +1,7 @@
 //! Networks: ranges, holds, reservations, templates; and that an address is never had twice.
 
 use crate::{Ground, intent};
-use holm_desk::{
-    Caller, ErrorKind, Holder, Intent, NetworkChange, NetworkRecovery, RangeChange, ReservationDraft,
-};
+use holm_desk::{Caller, ErrorKind, Holder, Intent, NetworkChange, NetworkRecovery, RangeChange, ReservationDraft};
 use holm_model::networks::{
     Address, AddressRange, GuestSettings, MacAddr, Network, NetworkDraft, NetworkKind, Place, RangeDraft,
 };
@@ -54,22 +52,24 @@ fn network(ground: &Ground, id: NetworkId) -> Network {
 /// A VM with one card that gets its addresses as the engine gives them.
 fn lease(ground: &Ground, network: NetworkId, wish: impl FnOnce(&mut NicSpec) + Send + 'static) -> Option<NicLease> {
     let owner = ground.admin.clone();
-    let written = ground.store.write(move |tx| (|| {
-        let id = tx.next_id::<Vm>();
-        let mut spec = VmSpec::new(CpuShare::cores(1), 1, 128);
-        let mut nic = NicSpec::new(0, network);
-        wish(&mut nic);
-        spec.nics.push(nic);
-        let name = Name::new(format!("vm-{id}")).expect("valid");
-        let ownership = (owner.user_id(), owner.primary_group());
-        let meta = Meta::new(name, ownership, Permissions::default(), Attributes::default(), Timestamp(1));
-        let mut vm = Vm::new(id, meta, spec, Timestamp(1));
-        let lent = leases(&vm, &**tx, &Board::new(&**tx)).ok()?.into_iter().next();
-        vm.leases.extend(lent.clone());
-        tx.put(vm);
-        lent
-    })()
-    .ok_or(()));
+    let written = ground.store.write(move |tx| {
+        (|| {
+            let id = tx.next_id::<Vm>();
+            let mut spec = VmSpec::new(CpuShare::cores(1), 1, 128);
+            let mut nic = NicSpec::new(0, network);
+            wish(&mut nic);
+            spec.nics.push(nic);
+            let name = Name::new(format!("vm-{id}")).expect("valid");
+            let ownership = (owner.user_id(), owner.primary_group());
+            let meta = Meta::new(name, ownership, Permissions::default(), Attributes::default(), Timestamp(1));
+            let mut vm = Vm::new(id, meta, spec, Timestamp(1));
+            let lent = leases(&vm, &**tx, &Board::new(&**tx)).ok()?.into_iter().next();
+            vm.leases.extend(lent.clone());
+            tx.put(vm);
+            lent
+        })()
+        .ok_or(())
+    });
     written.now().ok()
 }
 
@@ -132,7 +132,9 @@ async fn addresses_are_put_aside_and_lent_again() {
     assert_eq!(lent.ip4, "10.9.0.12".parse().ok());
     assert_eq!(lease(&ground, id, |_| {}), None);
     assert_eq!(lease(&ground, id, |n| n.ip4 = Some([10, 9, 0, 10].into())), None, "also when it is asked for");
-    for (address, kind) in [("10.9.0.10", ErrorKind::Conflict), ("10.9.0.12", ErrorKind::Conflict), ("10.9.9.9", ErrorKind::Invalid)] {
+    for (address, kind) in
+        [("10.9.0.10", ErrorKind::Conflict), ("10.9.0.12", ErrorKind::Conflict), ("10.9.9.9", ErrorKind::Invalid)]
+    {
         refused(desk.network_hold(admin, &intent(), id, ip(address), None).await, kind);
     }
     refused(desk.network_hold(admin, &intent(), id, ip("10.9.0.10"), Some(4)).await, ErrorKind::NotFound);
@@ -159,7 +161,10 @@ async fn reservations_take_out_and_give_back() {
     lease(&ground, parent, |n| n.ip4 = Some([10, 9, 0, 8].into())).expect("free");
 
     let mine = reserve(lena.clone(), named("mine", 4)).await.expect("room from .3 on");
-    assert_eq!((mine.parent, mine.meta.owner, mine.ranges[0].to_string().as_str()), (Some(parent), lena.user_id(), "10.9.0.3-10.9.0.6"));
+    assert_eq!(
+        (mine.parent, mine.meta.owner, mine.ranges[0].to_string().as_str()),
+        (Some(parent), lena.user_id(), "10.9.0.3-10.9.0.6")
+    );
     assert_eq!((mine.ranges[0].parent, &mine.spec), (Some(0), &network(&ground, parent).spec));
     assert_eq!(lease(&ground, parent, |n| n.ip4 = Some([10, 9, 0, 3].into())), None, "the parent lends it no more");
     let lent = lease(&ground, mine.id, |_| {}).expect("free");
@@ -167,9 +172,17 @@ async fn reservations_take_out_and_give_back() {
     refused(desk.network_reserve(&lena, &intent(), mine.id, named("again", 1)).await, ErrorKind::Conflict);
     refused(reserve(lena.clone(), named("much", 9)).await, ErrorKind::Conflict);
     refused(reserve(lena.clone(), named("none", 0)).await, ErrorKind::Invalid);
-    refused(reserve(lena.clone(), ReservationDraft { size: 1, ..ReservationDraft::default() }).await, ErrorKind::Invalid);
+    refused(
+        reserve(lena.clone(), ReservationDraft { size: 1, ..ReservationDraft::default() }).await,
+        ErrorKind::Invalid,
+    );
     refused(reserve(lena.clone(), named("mine", 1)).await, ErrorKind::Conflict);
-    let at = |start: &str, size| ReservationDraft { into: Some(mine.id), start: Some(ip(start)), size, ..ReservationDraft::default() };
+    let at = |start: &str, size| ReservationDraft {
+        into: Some(mine.id),
+        start: Some(ip(start)),
+        size,
+        ..ReservationDraft::default()
+    };
     refused(reserve(lena.clone(), at("10.9.0.7", 2)).await, ErrorKind::Conflict);
     refused(reserve(lena.clone(), at("10.9.7.7", 2)).await, ErrorKind::Invalid);
     let more = reserve(lena.clone(), at("10.9.1.1", 2)).await.expect("free");
@@ -250,8 +263,12 @@ async fn networks_change_join_clusters_and_are_made_from_templates() {
     let kind = NetworkChange { kind: Some(NetworkKind::Isolated), ..NetworkChange::default() };
     refused(desk.network_change(admin, &intent(), id, kind).await, ErrorKind::InUse);
     let bad = NetworkChange { mtu: Some(12), ..NetworkChange::default() };
-    assert_eq!(refused(desk.network_change(admin, &intent(), id, bad).await, ErrorKind::Invalid).field.as_deref(), Some("mtu"));
-    let missing = NetworkChange { security_groups: Some(vec![holm_model::SecurityGroupId(77)]), ..NetworkChange::default() };
+    assert_eq!(
+        refused(desk.network_change(admin, &intent(), id, bad).await, ErrorKind::Invalid).field.as_deref(),
+        Some("mtu")
+    );
+    let missing =
+        NetworkChange { security_groups: Some(vec![holm_model::SecurityGroupId(77)]), ..NetworkChange::default() };
     refused(desk.network_change(admin, &intent(), id, missing).await, ErrorKind::NotFound);
 
     let west = holm_desk::ClusterDraft { name: "west".into(), ..holm_desk::ClusterDraft::default() };
@@ -283,7 +300,10 @@ async fn networks_change_join_clusters_and_are_made_from_templates() {
     all[6] = Some(true);
     desk.permit::<NetworkTemplate>(admin, &intent(), template, all).await.expect("changed");
     let mine = instantiate().await.expect("may use it").row.value.clone();
-    assert_eq!((mine.template, mine.meta.owner, mine.spec.kind.interface()), (Some(template), lena.user_id(), Some("eth7")));
+    assert_eq!(
+        (mine.template, mine.meta.owner, mine.spec.kind.interface()),
+        (Some(template), lena.user_id(), Some("eth7"))
+    );
     desk.network_add_range(&lena, &intent(), mine.id, four("10.1.0.1", 4)).await.expect("her own network");
     assert!(desk.view().get_id::<Network>(&lena, mine.id).is_ok());
 }
@@ -502,7 +522,9 @@ async fn go(ground: &Ground, lan: NetworkId, step: Step) {
             let first = Ipv4Addr::new(10, 9, 0, first).to_string();
             drop(desk.network_add_range(admin, &intent(), lan, four(&first, size.into())).await);
         }
-        Step::Shrink { range, force } => drop(desk.network_remove_range(admin, &intent(), lan, range.into(), force).await),
+        Step::Shrink { range, force } => {
+            drop(desk.network_remove_range(admin, &intent(), lan, range.into(), force).await)
+        }
     }
 }
 

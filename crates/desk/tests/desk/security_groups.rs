@@ -29,7 +29,8 @@ fn row(ground: &Ground, id: SecurityGroupId) -> SecurityGroup {
 /// A VM that needs nothing but its card.
 fn guarded(ground: &Ground, name: &str, groups: &[SecurityGroupId]) -> VmId {
     let (groups, name) = (groups.to_vec(), name.to_owned());
-    let meta = ground.desk.view().row::<holm_model::networks::Network>(NetworkId(0)).expect("exists").value.meta.clone();
+    let meta =
+        ground.desk.view().row::<holm_model::networks::Network>(NetworkId(0)).expect("exists").value.meta.clone();
     ground
         .store
         .write(move |tx| {
@@ -53,7 +54,11 @@ async fn groups_are_made_copied_changed_and_deleted() {
     let web = group(&ground, "web", vec![tcp(80), tcp(80), tcp(443)]).await;
     assert!(web.0 >= 100);
     assert_eq!(row(&ground, web).rules, [tcp(80), tcp(443)], "repetitions are dropped");
-    let bad = SecurityGroupDraft { name: "bad".into(), rules: vec![Rule { icmp_type: Some(8), ..tcp(1) }], ..SecurityGroupDraft::default() };
+    let bad = SecurityGroupDraft {
+        name: "bad".into(),
+        rules: vec![Rule { icmp_type: Some(8), ..tcp(1) }],
+        ..SecurityGroupDraft::default()
+    };
     assert_eq!(
         refused(desk.security_group_create(admin, &intent(), bad.clone()).await, ErrorKind::Invalid).field.as_deref(),
         Some("rules[0].icmp_type")
@@ -129,7 +134,10 @@ async fn a_commit_reaches_vms_and_their_hosts_say_so() {
         vm.leases = vec![lease];
     });
     let guard = plan(desk).networks[0].guard.clone();
-    assert_eq!((guard.cards[0].vm, guard.groups[0].version, guard.groups[0].rules[0].ports.as_slice()), (here, 3, &[(22, 22)][..]));
+    assert_eq!(
+        (guard.cards[0].vm, guard.groups[0].version, guard.groups[0].rules[0].ports.as_slice()),
+        (here, 3, &[(22, 22)][..])
+    );
 
     // With a second group that lets everything pass the card is not guarded, and its host says nothing.
     ground.change_vm(here, |vm| vm.spec.nics[0].security_groups.push(DEFAULT_SECURITY_GROUP));

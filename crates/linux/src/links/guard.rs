@@ -390,16 +390,23 @@ mod tests {
             groups: groups.iter().copied().map(SecurityGroupId).collect(),
         };
         let group = |id, protocol| GroupPlan { id: SecurityGroupId(id), version: 1, rules: vec![rule(protocol)] };
-        let before =
-            Guard { cards: vec![card(1, &[5]), card(2, &[5, 6])], groups: vec![group(5, Protocol::Tcp), group(6, Protocol::Udp)] };
+        let before = Guard {
+            cards: vec![card(1, &[5]), card(2, &[5, 6])],
+            groups: vec![group(5, Protocol::Tcp), group(6, Protocol::Udp)],
+        };
         let network = NetworkId(3);
         assert_eq!(change("x", network, &before, &before), "");
         let other_rules = Guard { groups: vec![group(5, Protocol::Icmp), group(6, Protocol::Udp)], ..before.clone() };
         let text = change("x", network, &before, &other_rules);
-        assert!(text.contains("flush chain bridge x-guard n3g5-i") && !text.contains("g6") && !text.contains("ht"), "{text}");
+        assert!(
+            text.contains("flush chain bridge x-guard n3g5-i") && !text.contains("g6") && !text.contains("ht"),
+            "{text}"
+        );
         let fewer = Guard { cards: vec![card(1, &[5])], groups: vec![group(5, Protocol::Tcp)] };
         let text = change("x", network, &before, &fewer);
-        assert!(text.contains("delete chain bridge x-guard ht2-0-i") && text.contains("delete chain bridge x-guard n3g6-o"));
+        assert!(
+            text.contains("delete chain bridge x-guard ht2-0-i") && text.contains("delete chain bridge x-guard n3g6-o")
+        );
         assert!(!text.contains("ht1-0"), "{text}");
     }
 }

@@ -1,7 +1,9 @@
 //! The kernel's interfaces, over rtnetlink. Nothing else in this crate speaks that protocol.
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVlan, LinkVxlan, new_connection};
 use std::io;
 use std::net::IpAddr;

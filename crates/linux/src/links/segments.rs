@@ -99,9 +99,11 @@ impl Inner {
             })?;
         }
         keep_off(&own);
-        let link = netlink.find(&own).await.map_err(io_fault(what))?.ok_or_else(|| {
-            Fault::transient(format!("cannot {what}: {own} vanished as soon as it was made"))
-        })?;
+        let link = netlink
+            .find(&own)
+            .await
+            .map_err(io_fault(what))?
+            .ok_or_else(|| Fault::transient(format!("cannot {what}: {own} vanished as soon as it was made")))?;
         let mtu = u32::from(record.plan.spec.mtu);
         netlink.attach(link.index, &alias, mtu, bridge.index).await.map_err(io_fault(format!(
             "{what}: put {own} with a payload of {mtu} bytes over {interface}, which has {}",

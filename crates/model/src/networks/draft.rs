@@ -1,7 +1,8 @@
 //! Requests for networks.
 
 use super::{
-    AddressRange, GuestSettings, MacAddr, Method, NetworkKind, NetworkSpec, RangeDraft, Subnet4, Subnet6, ranges::MAX_RANGE_SIZE,
+    AddressRange, GuestSettings, MacAddr, Method, NetworkKind, NetworkSpec, RangeDraft, Subnet4, Subnet6,
+    ranges::MAX_RANGE_SIZE,
 };
 use crate::{Attributes, ClusterId, Invalid, SecurityGroupId};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -62,7 +63,6 @@ fn address<T: FromStr>(field: &str, text: &str, what: &str, example: &str) -> Re
         .parse()
         .map_err(|_| Invalid::new(field, text, format!("is not {what}"), format!("Write it like {example}.")))
 }
-
 
 impl TryFrom<NetworkDraft> for NetworkSpec {
     type Error = Invalid;
@@ -241,7 +241,12 @@ impl NetworkDraft {
                 Some(group)
             }
             (Some(text), _) => {
-                return Err(Invalid::new("multicast", text, "is given for a network that is no VXLAN", "Leave it out."));
+                return Err(Invalid::new(
+                    "multicast",
+                    text,
+                    "is given for a network that is no VXLAN",
+                    "Leave it out.",
+                ));
             }
             (None, _) => None,
         };
@@ -303,7 +308,6 @@ fn check_interface(name: &str) -> Result<(), Invalid> {
     }
     Ok(())
 }
-
 
 fn subnet_4(subnet: &str, gateway: Option<&str>, kind: &NetworkKind, told: bool) -> Result<Subnet4, Invalid> {
     let net: Ipv4Net = address("subnet4", subnet, "an IPv4 subnet", "10.1.0.0/24")?;

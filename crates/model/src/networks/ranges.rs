@@ -315,7 +315,12 @@ impl RangeDraft {
             let end = Ipv4Addr::from(end);
             let unfit = |ip: Ipv4Addr| ip.is_unspecified() || ip.is_loopback() || ip.octets()[0] >= 224;
             if unfit(first) || unfit(end) || (first.octets()[0] < 127 && end.octets()[0] > 127) {
-                return Err(Invalid::new("range.ip", first, "begins a range no guest can have", "Use other addresses."));
+                return Err(Invalid::new(
+                    "range.ip",
+                    first,
+                    "begins a range no guest can have",
+                    "Use other addresses.",
+                ));
             }
         }
         if let Some(first) = self.ip6 {
@@ -323,7 +328,12 @@ impl RangeDraft {
                 .checked_add(u128::from(size - 1))
                 .ok_or_else(|| beyond("range.ip6", first.to_string()))?;
             if first.is_unspecified() || first.is_multicast() || Ipv6Addr::from(end).is_multicast() {
-                return Err(Invalid::new("range.ip6", first, "begins a range no guest can have", "Use other addresses."));
+                return Err(Invalid::new(
+                    "range.ip6",
+                    first,
+                    "begins a range no guest can have",
+                    "Use other addresses.",
+                ));
             }
         }
         let cut = |prefix: Ipv6Addr| Ipv6Addr::from(u128::from(prefix) >> 64 << 64);
