@@ -57,7 +57,13 @@ impl Machine {
     fn traces(&self) -> Traces {
         let dirs = [self.path("lib"), self.path("run"), self.path("home")];
         let top = self.dir.path().display().to_string();
-        Traces::take(&self.lab.host(1), &self.instance(), &[&top], &dirs.iter().map(PathBuf::as_path).collect::<Vec<_>>()).unwrap()
+        Traces::take(
+            &self.lab.host(1),
+            &self.instance(),
+            &[&top],
+            &dirs.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 }
 

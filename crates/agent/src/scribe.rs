@@ -89,7 +89,8 @@ impl Scribe {
             let (bytes, version, plan) = {
                 let state = self.lock();
                 let fresh = state.version > self.durable.count();
-                let encoded = fresh.then(|| state.ledger.encode());
+                let encode = || if self.store.keeps() { state.ledger.encode() } else { Ok(Vec::new()) };
+                let encoded = fresh.then(encode);
                 (encoded, state.version, state.ledger.plan.clone())
             };
             let saved = match bytes {

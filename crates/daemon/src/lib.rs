@@ -13,6 +13,7 @@ pub mod front;
 pub mod insight;
 pub mod logging;
 pub mod memory;
+pub mod opennebula;
 pub mod ports;
 pub mod processes;
 pub mod up;

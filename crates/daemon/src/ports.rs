@@ -10,15 +10,17 @@ use std::os::unix::fs::MetadataExt as _;
 /// The name of the program that may hold the ports.
 const OURS: &str = "holmd";
 
-/// One line for each of the front-end's two addresses. A port that is taken is as bad as `taken`: fatal where a
+/// One line for each of the front-end's addresses. A port that is taken is as bad as `taken`: fatal where a
 /// front-end is to run, a remark on a machine that is only a host.
 #[must_use]
 pub fn checks(config: &Config, taken: Grade) -> Vec<Check> {
+    let opennebula = ("opennebula port", "front.opennebula_listen", config.front.opennebula_listen);
     [
         ("api port", "front.listen", config.front.listen),
         ("agent link port", "front.link_listen", config.front.link_listen),
     ]
     .into_iter()
+    .chain(config.front.opennebula.then_some(opennebula))
     .map(|(name, setting, address)| check(name, setting, address, taken))
     .collect()
 }

@@ -150,16 +150,14 @@ fn verifies(key_line: &str, message: &[u8], armored: &str) -> Option<bool> {
         b"sha512" => Sha512::digest(message).to_vec(),
         _ => return None,
     };
-    let signed =
-        [b"SSHSIG".to_vec(), string(namespace), string(reserved), string(function), string(&digest)].concat();
+    let signed = [b"SSHSIG".to_vec(), string(namespace), string(reserved), string(function), string(&digest)].concat();
     let (format, bytes) = (signature.string()?, signature.string()?);
     let mut key = Fields(key);
     let right = match (key.string()?, format) {
         (b"ssh-ed25519", b"ssh-ed25519") => UnparsedPublicKey::new(&ED25519, key.string()?).verify(&signed, bytes),
         (b"ssh-rsa", b"rsa-sha2-256" | b"rsa-sha2-512") => {
             let (e, n) = (key.positive()?, key.positive()?);
-            let how =
-                if format == b"rsa-sha2-256" { &RSA_PKCS1_2048_8192_SHA256 } else { &RSA_PKCS1_2048_8192_SHA512 };
+            let how = if format == b"rsa-sha2-256" { &RSA_PKCS1_2048_8192_SHA256 } else { &RSA_PKCS1_2048_8192_SHA512 };
             RsaPublicKeyComponents { n, e }.verify(how, &signed, bytes)
         }
         (b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp256") | (b"ecdsa-sha2-nistp384", b"ecdsa-sha2-nistp384") => {
@@ -244,8 +242,9 @@ mod tests {
     #[test]
     fn what_is_no_signature_is_refused_whatever_it_is() {
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJJgHGpn4Z0d8rI3e0W1Zr1D3bq0mC0v8mJQ0m0qk0mY x";
-        let armor =
-            |bytes: &[u8]| format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----", STANDARD.encode(bytes));
+        let armor = |bytes: &[u8]| {
+            format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----", STANDARD.encode(bytes))
+        };
         let mut bytes = b"SSHSIG\0\0\0\x01".to_vec();
         for text in ["", "x", &armor(b""), &armor(b"SSHSIG"), &armor(&bytes)] {
             assert_eq!(verifies(key, b"text", text), None, "{text}");

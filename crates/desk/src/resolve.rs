@@ -145,7 +145,10 @@ impl Resolve for Names<'_> {
         });
         // Without a rank, the network with most free addresses; of equals the oldest.
         let best = seen
-            .map(|network| NetworkValues { network, used: self.state.leases_on(network.id).try_into().unwrap_or(i64::MAX) })
+            .map(|network| NetworkValues {
+                network,
+                used: self.state.leases_on(network.id).try_into().unwrap_or(i64::MAX),
+            })
             .filter(|values| requirement.as_ref().is_none_or(|wanted| wanted.met(values)))
             .map(|values| {
                 let good = rank.as_ref().map_or(values.size().saturating_sub(values.used), |rank| rank.of(&values));

@@ -133,8 +133,12 @@ impl Desk {
                 if vm.spec != row.value.spec {
                     vm.spec.check_unplaced()?;
                 }
-                vm.action =
-                    Some(LastAction { verb, generation: vm.generation, by: Some(asked.caller.user_id()), at: asked.now });
+                vm.action = Some(LastAction {
+                    verb,
+                    generation: vm.generation,
+                    by: Some(asked.caller.user_id()),
+                    at: asked.now,
+                });
                 tx.account(&row.value, &vm);
                 tx.put(vm.clone());
                 // The receiver lives as long as this closure, and there is room for the one message.
@@ -162,7 +166,13 @@ impl Desk {
     ///
     /// # Errors
     /// `Conflict` when the action is not for the state the VM is in.
-    pub async fn vm_act(&self, caller: &Caller, intent: &Intent, id: VmId, verb: VmVerb) -> Result<Accepted<Vm>, Error> {
+    pub async fn vm_act(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: VmId,
+        verb: VmVerb,
+    ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, verb, move |hand| {
             let moment = hand.moment();
             vm_actions::act(&mut hand.vm, hand.standing, verb, moment)?;
@@ -271,12 +281,7 @@ impl Desk {
             work(&mut hand.vm.spec, &mut hand.vm.meta.attributes)?;
             let attributes = &hand.vm.meta.attributes;
             attributes.check()?;
-            crate::restricted::check_change(
-                ObjectKind::Vm,
-                &before.meta.attributes,
-                attributes,
-                &hand.asked.caller,
-            )?;
+            crate::restricted::check_change(ObjectKind::Vm, &before.meta.attributes, attributes, &hand.asked.caller)?;
             hand.check_room(&hand.vm.spec)?;
             let differs = hand.vm.spec != before.spec;
             Ok(if differs { Did::Changed(()) } else { Did::Done(()) })

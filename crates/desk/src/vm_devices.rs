@@ -21,11 +21,6 @@ pub(crate) fn check_restricted(section: &str, members: &[(String, String)], call
     crate::restricted::check(ObjectKind::Vm, &given, caller)
 }
 
-/// One more than the highest number, so that no number comes back while any higher one is there.
-fn next_number(numbers: impl Iterator<Item = u32>) -> u32 {
-    numbers.max().map_or(0, |highest| highest.saturating_add(1))
-}
-
 /// The place of a card among the VM's cards.
 fn card(vm: &Vm, nic: u32) -> Result<usize, Error> {
     let at = vm.spec.nics.iter().position(|card| card.id == nic);
@@ -41,7 +36,7 @@ fn disk_at(vm: &Vm, disk: u32) -> Result<usize, Error> {
 fn attach_disk(hand: &mut Hand<'_>, draft: DiskDraft) -> Result<(), Error> {
     hand.only(VmVerb::DiskAttach, READY)?;
     check_restricted("DISK", &draft.attributes, &hand.asked.caller)?;
-    let id = next_number(hand.vm.spec.disks.iter().map(|disk| disk.id));
+    let id = hand.vm.spec.free_disk();
     let names = Names { state: hand.tx, caller: &hand.asked.caller, by: Some(hand.vm.id) };
     let disk = draft.check(&names, "disk", id)?;
     if let Some(image) = disk.image.and_then(|image| hand.tx.get::<Image>(image)).map(|row| &row.value) {
@@ -65,6 +60,7 @@ fn attach_disk(hand: &mut Hand<'_>, draft: DiskDraft) -> Result<(), Error> {
     }
     let mut spec = hand.vm.spec.clone();
     spec.disks.push(disk);
+    spec.next_disk = spec.free_disk();
     spec.check_unplaced()?;
     hand.check_room(&spec)?;
     hand.vm.spec = spec;
@@ -89,6 +85,7 @@ fn detach_disk(hand: &mut Hand<'_>, disk: u32) -> Result<(), Error> {
         )
         .hint("Save it as another image, or terminate the VM."));
     }
+    hand.vm.spec.next_disk = hand.vm.spec.free_disk();
     let gone = hand.vm.spec.disks.remove(at);
     attempts::begin(&mut hand.vm, VmVerb::DiskDetach, Undo::GiveDisk(at, Box::new(gone)));
     Ok(())
@@ -102,8 +99,7 @@ fn attach_nic(hand: &mut Hand<'_>, draft: NicDraft) -> Result<VmVerb, Error> {
     hand.only(verb, READY)?;
     check_restricted(section, &draft.attributes, &hand.asked.caller)?;
     let vm = &hand.vm;
-    let taken = vm.spec.nics.iter().map(|nic| nic.id).chain(vm.leases.iter().map(|lease| lease.nic));
-    let id = next_number(taken);
+    let id = vm.spec.free_nic();
     let names = Names { state: hand.tx, caller: &hand.asked.caller, by: Some(vm.id) };
     let nic = draft.check(&names, "nic", id, &vm.spec.nics)?;
     if let Err((field, why)) = holm_plan::leases::check_wishes(&nic, &**hand.tx) {
@@ -120,6 +116,7 @@ fn attach_nic(hand: &mut Hand<'_>, draft: NicDraft) -> Result<VmVerb, Error> {
         hand.vm.leases.push(lease);
     }
     hand.vm.spec.nics.push(nic);
+    hand.vm.spec.next_nic = hand.vm.spec.free_nic();
     attempts::begin(&mut hand.vm, verb, Undo::TakeNic(id));
     Ok(verb)
 }
@@ -135,6 +132,7 @@ fn detach_nic(hand: &mut Hand<'_>, nic: u32) -> Result<(), Error> {
         )
         .hint("Detach its aliases first."));
     }
+    hand.vm.spec.next_nic = hand.vm.spec.free_nic();
     let gone = hand.vm.spec.nics.remove(at);
     attempts::begin(&mut hand.vm, verb, Undo::GiveNic(at, Box::new(gone)));
     Ok(())
@@ -325,8 +323,11 @@ impl Desk {
             find_id::<SecurityGroup>(hand.tx, &hand.asked.caller, group, Access::Use)?;
             let groups = &mut hand.vm.spec.nics[at].security_groups;
             if groups.contains(&group) {
-                return Err(Error::new(ErrorKind::Conflict, format!("network card {nic} is in security group {group}"))
-                    .hint("There is nothing to do."));
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("network card {nic} is in security group {group}"),
+                )
+                .hint("There is nothing to do."));
             }
             if groups.len() >= 64 {
                 return Err(Error::new(ErrorKind::Invalid, format!("network card {nic} is in 64 security groups"))

@@ -170,9 +170,12 @@ impl Desk {
                 return Err(Refused::missing(&hand.vm, "disk snapshot", number).into());
             }
             if let Some(kind) = kind.filter(|kind| !kind.is_disk()) {
-                return Err(Error::new(ErrorKind::Invalid, format!("kind: a disk cannot become an image of kind {kind:?}"))
-                    .hint("Choose a kind of disk.")
-                    .field("kind"));
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("kind: a disk cannot become an image of kind {kind:?}"),
+                )
+                .hint("Choose a kind of disk.")
+                .field("kind"));
             }
             if hand.vm.spec.exports.len() >= 16 {
                 return Err(Error::new(ErrorKind::Conflict, "16 disks of the VM are being copied already")

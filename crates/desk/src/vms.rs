@@ -5,9 +5,9 @@ use crate::resolve::Names;
 use crate::view::{find, find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::hosts::Host;
+use holm_model::images::Image;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
-use holm_model::images::Image;
 use holm_model::users::{Group, User};
 use holm_model::vms::{LastAction, Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmVerb};
 use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, UserId, VmId, World};
@@ -107,7 +107,9 @@ fn owner(tx: &Tx, asked: &Asked, wanted: Option<(UserId, GroupId)>) -> Result<(U
 /// Refuses that two disks of one VM are the same persistent image.
 fn refuse_image_twice(state: &State, spec: &VmSpec) -> Result<(), Error> {
     for (at, disk) in spec.disks.iter().enumerate() {
-        let Some(image) = disk.image.and_then(|image| state.get::<Image>(image)).map(|row| &row.value) else { continue };
+        let Some(image) = disk.image.and_then(|image| state.get::<Image>(image)).map(|row| &row.value) else {
+            continue;
+        };
         if image.spec.is_exclusive() && spec.disks[..at].iter().any(|other| other.image == Some(image.id)) {
             let field = format!("disks[{at}].image");
             return Err(Error::new(

@@ -10,7 +10,8 @@ use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::vms::Vm;
 use holm_model::{
-    Change, ChangeVerb, Clock, ClusterId, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmGroupId, VmId, World,
+    Change, ChangeVerb, Clock, ClusterId, HostId, ImageId, NetworkId, ObjectKind, ObjectRef, Timestamp, VmGroupId,
+    VmId, World,
 };
 use holm_store::{Feed, Missed, Noun, Snapshot, Store, StoreError, WriteError};
 use std::collections::{BTreeSet, HashMap};

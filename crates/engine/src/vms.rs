@@ -251,16 +251,19 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
 fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestamp) -> bool {
     match step {
         Step::Place { host, leases, .. } => {
-            placement::still_fits(of, *host, &**tx).is_ok()
-                && images_ready(&**tx, of)
-                && leases_free(&**tx, of, leases)
+            placement::still_fits(of, *host, &**tx).is_ok() && images_ready(&**tx, of) && leases_free(&**tx, of, leases)
         }
-        Step::Unpark { .. } => of.phase.host().is_some_and(|host| {
-            wakes(of) && placement::still_returns(of, host, &**tx).is_ok()
-        }),
+        Step::Unpark { .. } => {
+            of.phase.host().is_some_and(|host| wakes(of) && placement::still_returns(of, host, &**tx).is_ok())
+        }
         // The others never depend on room that others of the batch may take, so any board of this state will do for
         // all of them: that a better host is not better any more costs a move that was not needed, and no more.
-        Step::Leave { .. } | Step::Return { .. } | Step::Park { .. } | Step::Give { .. } | Step::Remove | Step::Forget => {
+        Step::Leave { .. }
+        | Step::Return { .. }
+        | Step::Park { .. }
+        | Step::Give { .. }
+        | Step::Remove
+        | Step::Forget => {
             let board = board.get_or_insert_with(|| Board::new(&**tx));
             vm::next(of, &**tx, board, now) == Verdict::Do(step.clone())
         }
@@ -269,7 +272,7 @@ fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestam
 
 /// Whether a parked VM is to go on.
 fn wakes(vm: &Vm) -> bool {
-    vm.spec.power.wants_process() && !vm.spec.placement.away && !vm.spec.terminate
+    !vm.spec.placement.away && !vm.spec.terminate
 }
 
 fn images_ready(world: &dyn World, vm: &Vm) -> bool {

@@ -25,7 +25,9 @@ impl Purpose {
             Self::FirstImage => {
                 &["busybox-static", "dropbear-bin", "syslinux", "syslinux-common", "mtools", "qemu-utils", "xz-utils"]
             }
-            Self::Tests => &["xorriso", "genisoimage", "openssh-client", "curl", "python3", "python3-venv", "busybox-static"],
+            Self::Tests => {
+                &["xorriso", "genisoimage", "openssh-client", "curl", "python3", "python3-venv", "busybox-static"]
+            }
         }
     }
 }

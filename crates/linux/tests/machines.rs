@@ -347,15 +347,14 @@ async fn a_process_whose_starter_was_killed_before_writing_it_down_is_found() {
     std::fs::write(&record, b"{").expect("torn");
     let machines = place.machines();
     let found = machines.ensure_process(&order(1)).await.expect("found");
-    let unknown =
-        MachineSeen {
-            generation: 0,
-            boot_seq: 0,
-            accelerator: None,
-            started_at: Default::default(),
-            devices: None,
-            ..started
-        };
+    let unknown = MachineSeen {
+        generation: 0,
+        boot_seq: 0,
+        accelerator: None,
+        started_at: Default::default(),
+        devices: None,
+        ..started
+    };
     assert_eq!(found, unknown);
     assert!(needs_restart(&machines, &order(1)).await);
 }

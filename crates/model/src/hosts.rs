@@ -335,7 +335,12 @@ mod tests {
             (&[(RESERVED_CPU, "0")], &[(RESERVED_CPU, "50%"), (RESERVED_MEM, "1024")], 800, 16383),
             (&[(RESERVED_CPU, "9999"), (RESERVED_MEM, "101%")], &[], 0, 0),
             (&[(RESERVED_CPU, "much"), (RESERVED_MEM, "")], &[], 800, 16384),
-            (&[(RESERVED_CPU, "9223372036854775807"), (RESERVED_MEM, "-9223372036854775808%")], &[], 0, u64::MAX / 1024),
+            (
+                &[(RESERVED_CPU, "9223372036854775807"), (RESERVED_MEM, "-9223372036854775808%")],
+                &[],
+                0,
+                u64::MAX / 1024,
+            ),
         ] {
             let (found_cpu, found_memory) = left(&host(of_host), of_cluster);
             assert_eq!(found_cpu, cpu, "{of_host:?} {of_cluster:?}");

@@ -19,7 +19,6 @@
 //! really does is the **status**, written from the host's reports. The public [`VmState`] is derived from the three.
 
 use crate::clusters::PlacementPolicy;
-use crate::hosts::Accelerator;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{

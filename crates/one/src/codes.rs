@@ -21,6 +21,9 @@ pub(crate) const ALLOCATE: i32 = 0x4000;
 /// The object is locked.
 pub(crate) const LOCKED: i32 = 0x8000;
 
+/// The fields by which the desk names parts of an object: disks, cards and snapshots of VMs, and the like.
+const PARTS: &[&str] = &["part", "role", "range", "snapshot"];
+
 /// How a noun is called in messages.
 pub(crate) fn called(kind: ObjectKind) -> &'static str {
     match kind {
@@ -93,6 +96,10 @@ impl Failure {
         match error.kind {
             // Whether what is missing is the object itself or something the request names is told by the field.
             ErrorKind::NotFound | ErrorKind::Gone if error.field.is_none() && id >= 0 => Self::missing(kind, id),
+            // A part of the object is no object of its own to clients, who take this code for the end of the object.
+            ErrorKind::NotFound if error.field.as_deref().is_some_and(|field| PARTS.contains(&field)) => {
+                Self::new(ACTION, sentence).about(id)
+            }
             ErrorKind::NotFound | ErrorKind::Gone => Self::new(NO_EXISTS, sentence).about(id),
             ErrorKind::Forbidden => {
                 let object = if id >= 0 { format!("{noun} [{id}]") } else { noun.to_owned() };
@@ -110,10 +117,9 @@ impl Failure {
             | ErrorKind::Conflict
             | ErrorKind::InUse
             | ErrorKind::PreconditionFailed
+            | ErrorKind::NoSpace
             | ErrorKind::TooLarge => Self::new(ACTION, sentence).about(id),
-            ErrorKind::NoSpace | ErrorKind::Unavailable | ErrorKind::Internal => {
-                Self::new(INTERNAL, sentence).about(id)
-            }
+            ErrorKind::Unavailable | ErrorKind::Internal => Self::new(INTERNAL, sentence).about(id),
         }
     }
 

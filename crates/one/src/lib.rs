@@ -12,7 +12,6 @@
 //!
 //! Start reading at [`Door::answer`], then `methods`.
 
-mod accounting;
 mod acl_words;
 mod cache;
 mod cipher;

@@ -35,7 +35,6 @@ pub(crate) enum Lcm {
     SaveStop = 5,
     SaveSuspend = 6,
     PrologMigrate = 8,
-
     EpilogStop = 10,
     Epilog = 11,
     Shutdown = 12,
@@ -52,7 +51,6 @@ pub(crate) enum Lcm {
     HotplugSaveAsSuspended = 28,
     ShutdownUndeploy = 29,
     EpilogUndeploy = 30,
-
     HotplugPrologPoweroff = 33,
     HotplugEpilogPoweroff = 34,
     BootFailure = 36,
@@ -183,6 +181,8 @@ fn running(vm: &Vm) -> (State, Lcm) {
         Power::Off | Power::OffHard => active(Lcm::ShutdownPoweroff),
         Power::Saved if vm.spec.placement.away => active(Lcm::SaveStop),
         Power::Saved => active(Lcm::SaveSuspend),
+        // It is being booted again.
+        Power::On if vm.status.boot_seq < vm.spec.boot_seq => active(Lcm::Boot),
         Power::On | Power::Paused => active(under_way(vm, Rest::Running).unwrap_or(Lcm::Running)),
     }
 }
@@ -301,5 +301,212 @@ pub(crate) fn action_number(verb: VmVerb) -> u8 {
         VmVerb::SecurityGroupDetach => 57,
         VmVerb::VmGroupAdd => 64,
         VmVerb::VmGroupDel => 65,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holm_model::vms::{LastAction, VmSpec};
+    use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, Permissions, Timestamp, UserId, VmId};
+
+    const VERBS: &[VmVerb] = &[
+        VmVerb::Create,
+        VmVerb::Deploy,
+        VmVerb::Migrate,
+        VmVerb::Start,
+        VmVerb::Hold,
+        VmVerb::Release,
+        VmVerb::Stop,
+        VmVerb::Suspend,
+        VmVerb::Resume,
+        VmVerb::Pause,
+        VmVerb::Undeploy,
+        VmVerb::UndeployHard,
+        VmVerb::Reboot,
+        VmVerb::RebootHard,
+        VmVerb::Poweroff,
+        VmVerb::PoweroffHard,
+        VmVerb::Terminate,
+        VmVerb::TerminateHard,
+        VmVerb::Delete,
+        VmVerb::Resched,
+        VmVerb::Unresched,
+        VmVerb::DiskAttach,
+        VmVerb::DiskDetach,
+        VmVerb::DiskResize,
+        VmVerb::DiskSnapshotCreate,
+        VmVerb::DiskSnapshotDelete,
+        VmVerb::DiskSnapshotRevert,
+        VmVerb::DiskSnapshotRename,
+        VmVerb::DiskSaveAs,
+        VmVerb::NicAttach,
+        VmVerb::NicDetach,
+        VmVerb::NicUpdate,
+        VmVerb::AliasAttach,
+        VmVerb::AliasDetach,
+        VmVerb::SecurityGroupAttach,
+        VmVerb::SecurityGroupDetach,
+        VmVerb::SnapshotCreate,
+        VmVerb::SnapshotDelete,
+        VmVerb::SnapshotRevert,
+        VmVerb::Resize,
+        VmVerb::Update,
+        VmVerb::UpdateConf,
+        VmVerb::Rename,
+        VmVerb::Chown,
+        VmVerb::Chmod,
+        VmVerb::Recover,
+        VmVerb::Retry,
+        VmVerb::SchedAdd,
+        VmVerb::SchedUpdate,
+        VmVerb::SchedDelete,
+        VmVerb::VmGroupAdd,
+        VmVerb::VmGroupDel,
+    ];
+    const OBSERVED: [Observed; 9] = [
+        Observed::Unknown,
+        Observed::Preparing,
+        Observed::Running,
+        Observed::Paused,
+        Observed::Stopping,
+        Observed::Saved,
+        Observed::Off,
+        Observed::Failed,
+        Observed::Absent,
+    ];
+    const POWERS: [Power; 5] = [Power::On, Power::Paused, Power::Saved, Power::Off, Power::OffHard];
+    const HOST: HostId = HostId(3);
+    const PHASES: [VmPhase; 6] = [
+        VmPhase::Pending,
+        VmPhase::On(HOST),
+        VmPhase::Leaving(HOST),
+        VmPhase::Parked(HOST),
+        VmPhase::Removing(Some(HOST)),
+        VmPhase::Removing(None),
+    ];
+
+    fn vm() -> Vm {
+        let now = Timestamp(1);
+        let name = Name::new("vm").expect("is a name");
+        let meta = Meta::new(name, (UserId(0), GroupId(0)), Permissions::default(), Attributes::default(), now);
+        Vm::new(VmId(7), meta, VmSpec::new(CpuShare(100), 1, 128), now)
+    }
+
+    /// Calls `look` with every combination of what the numbers depend on.
+    fn every_combination(mut look: impl FnMut(&Vm, Around)) {
+        let mut vm = vm();
+        for bits in 0..1_u32 << 9 {
+            let bit = |at: u32| bits >> at & 1 == 1;
+            let around = Around { host_lost: bit(0), image_on_its_way: bit(1), image_failed: bit(2) };
+            vm.spec.placement.hold = bit(3);
+            vm.spec.placement.away = bit(4);
+            vm.spec.terminate = bit(5);
+            vm.status.ever_started = bit(6);
+            vm.status.refused = bit(7);
+            vm.status.boot_seq = u64::from(bit(8));
+            for phase in PHASES {
+                vm.phase = phase;
+                for power in POWERS {
+                    vm.spec.power = power;
+                    for observed in OBSERVED {
+                        vm.status.observed = observed;
+                        for (generation, confirmed) in [(1, 1), (2, 1)] {
+                            vm.generation = generation;
+                            vm.status.generation = confirmed;
+                            // Only what is on a host and not settled depends on the verb; elsewhere some are enough.
+                            let on = matches!(phase, VmPhase::On(_)) && confirmed < generation;
+                            let settled = matches!(observed, Observed::Running | Observed::Off | Observed::Saved);
+                            for verb in VERBS.iter().step_by(if on && settled { 1 } else { 17 }) {
+                                let by = None;
+                                vm.action = Some(LastAction { verb: *verb, generation, by, at: Timestamp(1) });
+                                look(&vm, around);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_combination_has_a_pair_that_clients_know() {
+        every_combination(|vm, around| {
+            let ((state, lcm), phase, lost) = (of(vm, around), vm.phase, around.host_lost);
+            assert_eq!(state == State::Active, lcm != Lcm::Init, "{state:?} {lcm:?}");
+            assert!(lcm as u8 <= 68, "{lcm:?} is unknown to clients");
+            let unplaced =
+                [State::Pending, State::Hold, State::Stopped, State::Undeployed, State::Cloning, State::CloningFailure];
+            match phase {
+                VmPhase::Pending | VmPhase::Parked(_) => assert!(unplaced.contains(&state), "{phase:?} {state:?}"),
+                // Clients that wait for the end of a VM take only these on the way.
+                VmPhase::Removing(_) | VmPhase::Leaving(_) => assert_eq!(state, State::Active),
+                VmPhase::On(_) => {
+                    assert!(!unplaced.contains(&state), "{phase:?} {state:?}");
+                    assert!(!lost || lcm == Lcm::Unknown, "{state:?} {lcm:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_vm_that_runs_as_it_should_is_running_and_nothing_else_is() {
+        every_combination(|vm, around| {
+            let at_rest = vm.status.generation >= vm.generation && vm.spec.exports.is_empty();
+            let is = of(vm, around) == (State::Active, Lcm::Running);
+            let runs = matches!(vm.phase, VmPhase::On(_))
+                && !around.host_lost
+                && vm.spec.power == Power::On
+                && vm.status.boot_seq >= vm.spec.boot_seq
+                && vm.status.observed == Observed::Running;
+            if at_rest && runs {
+                assert!(is, "{vm:?}");
+            }
+            if is {
+                let on = matches!(vm.phase, VmPhase::On(_)) && !around.host_lost;
+                let process = matches!(vm.status.observed, Observed::Running | Observed::Paused | Observed::Stopping);
+                assert!(on && process && vm.spec.power.wants_process(), "{vm:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn actions_under_way_have_numbers_of_their_own() {
+        let mut vm = vm();
+        vm.phase = VmPhase::On(HOST);
+        vm.status.observed = Observed::Running;
+        vm.status.ever_started = true;
+        vm.status.boot_seq = 1;
+        vm.generation = 2;
+        vm.status.generation = 1;
+        let mut of_verb = |verb: VmVerb, power: Power, observed: Observed| {
+            vm.spec.power = power;
+            vm.status.observed = observed;
+            vm.action = Some(LastAction { verb, generation: 2, by: None, at: Timestamp(1) });
+            of(&vm, Around::default())
+        };
+        for (verb, running, off) in [
+            (VmVerb::DiskAttach, Lcm::Hotplug, Lcm::HotplugPrologPoweroff),
+            (VmVerb::DiskDetach, Lcm::Hotplug, Lcm::HotplugEpilogPoweroff),
+            (VmVerb::NicAttach, Lcm::HotplugNic, Lcm::HotplugNicPoweroff),
+            (VmVerb::DiskSnapshotCreate, Lcm::DiskSnapshot, Lcm::DiskSnapshotPoweroff),
+            (VmVerb::DiskResize, Lcm::DiskResize, Lcm::DiskResizePoweroff),
+        ] {
+            assert_eq!(of_verb(verb, Power::On, Observed::Running), (State::Active, running));
+            assert_eq!(of_verb(verb, Power::Off, Observed::Off), (State::Active, off));
+        }
+        assert_eq!(of_verb(VmVerb::Resize, Power::On, Observed::Running), (State::Active, Lcm::HotplugResize));
+        assert_eq!(of_verb(VmVerb::Poweroff, Power::Off, Observed::Running), (State::Active, Lcm::ShutdownPoweroff));
+        assert_eq!(of_verb(VmVerb::Poweroff, Power::Off, Observed::Off), (State::Poweroff, Lcm::Init));
+        assert_eq!(of_verb(VmVerb::Suspend, Power::Saved, Observed::Running), (State::Active, Lcm::SaveSuspend));
+        assert_eq!(of_verb(VmVerb::Suspend, Power::Saved, Observed::Saved), (State::Suspended, Lcm::Init));
+        assert_eq!(of_verb(VmVerb::Resume, Power::On, Observed::Saved), (State::Active, Lcm::BootSuspended));
+    }
+
+    #[test]
+    fn action_numbers_are_those_of_the_interface() {
+        let numbers: std::collections::BTreeSet<u8> = VERBS.iter().map(|verb| action_number(*verb)).collect();
+        assert!(numbers.iter().all(|number| *number <= 65 && ![2, 3, 4, 12].contains(number)));
+        assert_eq!((action_number(VmVerb::Terminate), action_number(VmVerb::DiskSaveAs)), (27, 40));
     }
 }

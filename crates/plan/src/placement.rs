@@ -25,8 +25,8 @@ mod asks;
 mod bonds;
 
 pub use crate::leases::{LeaseTrouble, can_lease, check_wishes, lease, lease_holds, leases};
-pub use affinity::role_objection;
 use affinity::Groups;
+pub use affinity::role_objection;
 use asks::{Asks, Memory};
 use bonds::Bonds;
 
@@ -208,14 +208,7 @@ impl Room {
     }
 
     /// The refusal with every obstacle in words; `None` when the VM fits.
-    fn refusal(
-        &self,
-        spec: &VmSpec,
-        wants: &Wants,
-        asks: &Asks,
-        bonds: &Bonds,
-        world: &dyn World,
-    ) -> Option<Refusal> {
+    fn refusal(&self, spec: &VmSpec, wants: &Wants, asks: &Asks, bonds: &Bonds, world: &dyn World) -> Option<Refusal> {
         let mut why = String::new();
         let mut passing = true;
         if let Some((objection, may_pass)) = bonds.objection(self.host, self.cluster, world) {

@@ -325,7 +325,7 @@ fn parked(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp
         return verdict;
     }
     let name = &host.meta.name;
-    if vm.spec.placement.away || !vm.spec.power.wants_process() {
+    if vm.spec.placement.away {
         return Verdict::wait(format!(
             "It gave up its CPU and memory; its disks wait on host {name}. Resume it to have it run there again."
         ));

@@ -83,7 +83,7 @@ impl Standing {
             VmPhase::Pending | VmPhase::Parked(_) => Self::Pending,
             VmPhase::On(host) if world.host(host).is_some_and(|row| row.phase == HostPhase::Lost) => Self::Unknown,
             VmPhase::On(_) if placement.away || placement.then.is_some() => Self::Stopping,
-            VmPhase::On(_) if attempts::under_way(vm) => Self::Busy,
+            VmPhase::On(_) if attempts::under_way(vm) && !attempts::without_effect(vm) => Self::Busy,
             VmPhase::On(_) => Self::on_host(vm),
         }
     }
@@ -425,7 +425,10 @@ fn may_go(vm: &Vm, host: HostId) -> Result<(), Refused> {
     }
     match vm.phase {
         VmPhase::On(at) | VmPhase::Parked(at) if at != host && crate::vm::worth_keeping(vm) => state(
-            format!("the disks or the saved memory of {} are on host {at} and cannot be moved to host {host}", called(vm)),
+            format!(
+                "the disks or the saved memory of {} are on host {at} and cannot be moved to host {host}",
+                called(vm)
+            ),
             "Save its disks as images and make another VM from them there.",
         ),
         _ => Ok(()),

@@ -437,7 +437,8 @@ impl Cloud {
                     restless.push(format!("vm {} runs with {ports} of {} ports", vm.id, vm.spec.nics.len()));
                 }
                 let disks = there.disks.keys().filter(|(owner, _)| *owner == vm.id).count();
-                if runs && disks != vm.spec.disks.len() {
+                // The file of a disk that was detached stays until the VM goes.
+                if runs && disks < vm.spec.disks.len() {
                     restless.push(format!("vm {} runs with {disks} of {} disks", vm.id, vm.spec.disks.len()));
                 }
             }
@@ -527,9 +528,7 @@ impl Cloud {
 /// policy says to leave it.
 fn may_rest_so(vm: &Vm, rows: &Snapshot, board: &Board) -> bool {
     match vm.phase {
-        VmPhase::Pending => {
-            board.place(vm, &**rows).is_err() || !holm_plan::placement::can_lease(vm, &**rows)
-        }
+        VmPhase::Pending => board.place(vm, &**rows).is_err() || !holm_plan::placement::can_lease(vm, &**rows),
         VmPhase::On(_) => {
             vm.spec.restart == RestartPolicy::Never
                 && vm.status.observed == Observed::Failed

@@ -41,13 +41,7 @@ pub(crate) fn write(tx: &mut Tx, hosts: u32, policy: PlacementPolicy, now: Times
     let group = |id: GroupId, name: &str| -> Result<Group, Invalid> { Ok(Group::new(id, Name::new(name)?, now)) };
     tx.put(group(ADMIN_GROUP, "oneadmin")?);
     tx.put(group(USERS_GROUP, "users")?);
-    tx.put(User::new(
-        ADMIN_USER,
-        Name::new("oneadmin")?,
-        vec![ADMIN_GROUP],
-        Secret("nobody logs in here".into()),
-        now,
-    ));
+    tx.put(User::new(ADMIN_USER, Name::new("oneadmin")?, vec![ADMIN_GROUP], Secret("nobody logs in here".into()), now));
     tx.put(Cluster { id: ClusterId(0), meta: meta("default", now)?, spec: ClusterSpec { policy } });
     for (id, subnet) in [(0, "10.77.0.0/16"), (1, "10.5.0.0/28")] {
         let draft = NetworkDraft {

@@ -100,7 +100,8 @@ impl SharedFront {
         let links = Links::new();
         let fate = Fate::new();
         let (shutdown, stopping) = watch::channel(false);
-        let engine = Engine::new(store.clone(), self.0.clock.clone()).admitting(holm_desk::admit_scheduled).run(stopping);
+        let engine =
+            Engine::new(store.clone(), self.0.clock.clone()).admitting(holm_desk::admit_scheduled).run(stopping);
         let tasks = vec![
             tokio::spawn(Mortal::new(engine, fate.clone())),
             tokio::spawn(Mortal::new(follow(desk.clone(), links.clone()), fate.clone())),

@@ -2,12 +2,12 @@
 
 use crate::accounting::StayRecord;
 use crate::audit::AuditLine;
-use holm_model::vms::Vm;
 use crate::error::StoreError;
 use crate::journal::{Batch, RowChange};
 use crate::nouns::{KINDS, Noun};
 use crate::state::State;
 use crate::table::Row;
+use holm_model::vms::Vm;
 use holm_model::{Change, ChangeVerb, ObjectRef};
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -35,7 +35,14 @@ impl Deref for Tx {
 
 impl Tx {
     pub(crate) fn new(base: &State) -> Self {
-        Self { state: base.clone(), base: base.clone(), touched: BTreeSet::new(), audit: Vec::new(), stays: Vec::new(), fault: None }
+        Self {
+            state: base.clone(),
+            base: base.clone(),
+            touched: BTreeSet::new(),
+            audit: Vec::new(),
+            stays: Vec::new(),
+            fault: None,
+        }
     }
 
     /// Creates an object or replaces the one with its id. An object that is equal to the one there keeps its revision

@@ -69,10 +69,7 @@ fn plan() -> HostPlan {
             machine: Machine::Q35,
             firmware: Firmware::Bios,
             boot: BootPlan::Kernel { kernel, initrd: None, cmdline: "console=ttyS0 quiet".into() },
-            disks: vec![
-                DiskPlan::new(0, Some(image), 4096),
-                DiskPlan::new(1, None, 100),
-            ],
+            disks: vec![DiskPlan::new(0, Some(image), 4096), DiskPlan::new(1, None, 100)],
             nics: vec![NicPlan::new(
                 0,
                 NetworkId(0),

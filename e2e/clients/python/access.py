@@ -3,7 +3,7 @@
 import pyone
 from pyone.acl import OneAcl
 
-from harness import Client, case, equal, ids, refused
+from harness import HIDDEN, Client, case, equal, ids, refused
 
 
 @case
@@ -52,7 +52,7 @@ def login_tokens_work_until_they_are_reset(cloud):
     equal(by_token.user.info(-1).ID, uid, "the user of the token")
     tokens = tenant.user.info(-1).LOGIN_TOKEN
     equal([it.EGID for it in tokens], [-1], "one token")
-    group = one.group.allocate(cloud.fresh("g"))
+    group = cloud.group("token")
     one.user.addgroup(uid, group)
     bound = Client(cloud, f"{name}:{tenant.user.login(name, '', 3600, group)}")
     made = bound.template.allocate(f'NAME="{cloud.fresh("t")}"')
@@ -88,7 +88,7 @@ def groups_have_members_and_admins(cloud):
     equal(one.group.info(gid).TEMPLATE["FIREEDGE"]["DEFAULT_VIEW"], "user", "a vector of the group")
     equal(tenant.group.info(-1).ID, gid, "-1 is one's own group")
     assert gid in ids(one.grouppool.info(), "GROUP")
-    refused(pyone.OneActionException, one.group.delete, gid, says="Cannot delete")
+    refused(pyone.OneActionException, one.group.delete, gid)
     one.user.delete(made)
     one.user.chgrp(uid, 1)
     one.group.delete(gid)
@@ -106,7 +106,7 @@ def rules_open_what_permissions_close(cloud):
     uid, tenant = cloud.tenant("guest")
     template = one.template.allocate(f'NAME="{cloud.fresh("shared")}"\nCPU=1\nMEMORY=64')
     one.template.chown(template, owner, 0)
-    refused(pyone.OneAuthorizationException, tenant.template.info, template)
+    refused(HIDDEN, tenant.template.info, template)
     rule = one.acl.addrule(*OneAcl().parse_rule(f"#{uid} TEMPLATE/#{template} USE"))
     equal(tenant.template.info(template).ID, template, "a rule opens the template")
     assert template in ids(tenant.templatepool.info(-2, -1, -1), "VMTEMPLATE"), "and the list shows it"
@@ -114,7 +114,7 @@ def rules_open_what_permissions_close(cloud):
     texts = {it.ID: it.STRING for it in one.acl.info().ACL}
     assert texts[rule].startswith(f"#{uid} TEMPLATE/#{template} USE"), texts[rule]
     one.acl.delrule(rule)
-    refused(pyone.OneAuthorizationException, tenant.template.info, template)
+    refused(HIDDEN, tenant.template.info, template)
     refused(pyone.OneAuthorizationException, tenant.acl.addrule, "100000000", "2000000000", "1")
 
 
@@ -135,7 +135,7 @@ def data_centers_give_groups_resources(cloud):
     cluster, network, host = one.cluster.allocate(cloud.fresh("c")), cloud.network(), cloud.host("vdc")
     store = one.datastore.allocate(f'NAME="{cloud.fresh("ds")}"\nDS_MAD=fs\nTM_MAD=local', -1)
     vdc = one.vdc.allocate(f'NAME="{cloud.fresh("vdc")}"\nNOTE="x"')
-    refused(pyone.OneAuthorizationException, tenant.vn.info, network)
+    refused(HIDDEN, tenant.vn.info, network)
     one.vdc.addgroup(vdc, group)
     one.vdc.addvnet(vdc, 0, network)
     equal(tenant.vn.info(network).ID, network, "a network of the VDC")
@@ -153,7 +153,7 @@ def data_centers_give_groups_resources(cloud):
     equal(one.vdc.info(vdc).TEMPLATE["NOTE"], "x", "appending keeps the rest")
     assert vdc in ids(one.vdcpool.info(), "VDC")
     one.vdc.delvnet(vdc, 0, network)
-    refused(pyone.OneAuthorizationException, tenant.vn.info, network)
+    refused(HIDDEN, tenant.vn.info, network)
     one.vdc.delhost(vdc, 0, host)
     one.vdc.deldatastore(vdc, 0, store)
     one.vdc.delcluster(vdc, 0, cluster)
@@ -196,10 +196,12 @@ def quotas_stop_what_is_too_much(cloud):
 def default_quotas_are_everybodys(cloud):
     one = cloud.admin
     one.userquota.update('VM=[VMS="1000"]')
-    equal(one.userquota.info().VM_QUOTA.VM[0].VMS, "1000", "the default of users")
+    text = one.text("one.userquota.info")
+    assert text.startswith("<DEFAULT_USER_QUOTAS>") and "<VMS>1000</VMS>" in text.replace("<![CDATA[", "").replace("]]>", ""), text
     one.userquota.update('VM=[VMS="-2"]')
     one.groupquota.update('VM=[VMS="2000"]')
-    equal(one.groupquota.info().VM_QUOTA.VM[0].VMS, "2000", "the default of groups")
+    text = one.text("one.groupquota.info")
+    assert text.startswith("<DEFAULT_GROUP_QUOTAS>") and "<VMS>2000</VMS>" in text.replace("<![CDATA[", "").replace("]]>", ""), text
     one.groupquota.update('VM=[VMS="-2"]')
     _, tenant = cloud.tenant()
     refused(pyone.OneAuthorizationException, tenant.userquota.update, 'VM=[VMS="1"]')

@@ -37,8 +37,9 @@ def networks_are_made_changed_and_deleted(cloud):
     refused(pyone.OneException, one.vn.allocate, f'NAME="{name}"\nVN_MAD=bridge\nBRIDGE=br-y', -1)
     refused(pyone.OneException, one.vn.allocate, f'NAME="{cloud.fresh("n")}"\nVN_MAD=bridge\nAR=[TYPE=IP4,SIZE=0]', -1)
     assert network in ids(one.vnpool.info(-2, -1, -1), "VNET")
-    one.vn.recover(network, 1)
-    one.vn.delete(network)
+    refused(pyone.OneActionException, one.vn.recover, network, 1)
+    refused(pyone.OneApiException, one.vn.recover, network, 9)
+    one.vn.recover(network, 2)
     cloud.wait("the network to go", lambda: ids(one.vnpool.info(-2, -1, -1), "VNET"), lambda it: network not in it)
     refused(pyone.OneNoExistsException, one.vn.info, network, says=f"Error getting virtual network [{network}].")
 

@@ -26,7 +26,8 @@ fn main() -> Result<()> {
         }
         Some("hosts") => hosts(true),
         Some("boots") => hosts(false),
-        Some(other) => anyhow::bail!("there is no part {other}; give hosts, boots, or nothing for everything"),
+        Some("one") => holm_e2e::one::measure(&mut row),
+        Some(other) => anyhow::bail!("there is no part {other}; give hosts, boots, one, or nothing for the first two"),
     }
 }
 
@@ -71,7 +72,7 @@ fn api() -> Result<()> {
     fs::write(
         &config,
         format!(
-            "[front]\ndata_dir = \"{}\"\nlisten = \"{API}\"\nlink_listen = \"127.0.0.1:26170\"\n[log]\nlevel = \"warn\"\n",
+            "[front]\ndata_dir = \"{}\"\nlisten = \"{API}\"\nlink_listen = \"127.0.0.1:26170\"\nopennebula = false\n[log]\nlevel = \"warn\"\n",
             data.display()
         ),
     )?;

@@ -433,8 +433,7 @@ async fn a_signature_with_an_ssh_key_logs_in_once() {
         let key = file(name);
         ssh_keygen(&["-q", "-t", kind, "-b", bits, "-N", "", "-f", &key]);
         let public = std::fs::read_to_string(format!("{key}.pub")).expect("written").trim().to_owned();
-        let draft =
-            AccountDraft { name: name.into(), proof: Proof::PublicKey, secret: Secret(public), groups: vec![] };
+        let draft = AccountDraft { name: name.into(), proof: Proof::PublicKey, secret: Secret(public), groups: vec![] };
         desk.account_create(&ground.admin, &intent(), draft).await.expect("made");
         let sign = |text: &str, namespace: &str| {
             let message = file("message");

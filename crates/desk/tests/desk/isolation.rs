@@ -5,22 +5,25 @@ use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
     AccountDraft, AclDraft, BagDraft, Caller, ClusterDraft, DatastoreChange, Desk, Error, ErrorKind, GroupDraft,
-    HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, PowerAction, Secret,
-    SecurityGroupDraft, UserDraft, VdcResource, VmChange,
+    HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange, NetworkRecovery,
+    PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret, SecurityGroupDraft, UserDraft,
+    VdcResource, VmChange, VmGroupDraft,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
 use holm_model::images::{Image, ImageKind};
-use holm_model::networks::NetworkDraft;
+use holm_model::networks::{Address, Network, NetworkDraft, RangeDraft};
 use holm_model::quotas::Quotas;
+use holm_model::schedule::{Due, Repeat, RepeatEnd, ScheduledAction};
 use holm_model::security_groups::SecurityGroup;
 use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Proof, User};
 use holm_model::vdcs::VdcMember;
-use holm_model::vms::{Vm, VmDraft, VmVerb};
+use holm_model::vm_groups::VmGroup;
+use holm_model::vms::{DiskDraft, NicDraft, Observed, Power, Vm, VmDraft, VmVerb};
 use holm_model::{
-    Attributes, ClusterId, DatastoreId, GroupId, HostId, ImageId, LockLevel, SecurityGroupId, TemplateId, UserId,
-    VdcId, VmId, ZoneId,
+    Attributes, ClusterId, DatastoreId, GroupId, HostId, ImageId, LockLevel, NetworkId, NetworkTemplateId,
+    SecurityGroupId, TemplateId, UserId, VdcId, VmGroupId, VmId, ZoneId,
 };
 use std::collections::BTreeSet;
 
@@ -36,6 +39,12 @@ const EXEMPT: &[(&str, &str)] = &[
     ("list", "tried for every noun in what is seen"),
     ("each", "tried for every noun in what is seen"),
     ("counts", "it counts what a list shows"),
+    ("image_create", "it makes one's own"),
+    ("security_group_create", "it makes one's own"),
+    ("vm_group_create", "it makes one's own"),
+    ("ended", "it filters as lists do"),
+    ("accounting", "it counts what is seen"),
+    ("showback", "it counts what is seen"),
     ("may_see", "tried together with lists and gets in another test"),
 ];
 
@@ -46,6 +55,7 @@ struct Others {
     template: TemplateId,
     document: holm_model::DocumentId,
     group: SecurityGroupId,
+    vm_group: VmGroupId,
     user: UserId,
     users: GroupId,
 }
@@ -102,7 +112,11 @@ async fn made_by(ground: &Ground, lena: &Caller) -> Others {
     let document = desk.bag_create::<Document>(lena, &intent(), bag("secret-document")).await.expect("made").value.id;
     let group = SecurityGroupDraft { name: "secret-group".into(), ..SecurityGroupDraft::default() };
     let group = desk.security_group_create(lena, &intent(), group).await.expect("made").row.value.id;
-    Others { vm, image, template, document, group, user: lena.user_id(), users: lena.primary_group() }
+    let vm_group = VmGroupDraft { name: "secret-vm-group".into(), ..VmGroupDraft::default() };
+    let vm_group = desk.vm_group_create(lena, &intent(), vm_group).await.expect("made").row.value.id;
+    let net = BagDraft { name: "secret-network-template".into(), ..BagDraft::default() };
+    desk.bag_create::<NetworkTemplate>(&ground.admin, &intent(), net).await.expect("made");
+    Others { vm, image, template, document, group, vm_group, user: lena.user_id(), users: lena.primary_group() }
 }
 
 async fn try_owned<T: holm_desk::Owned>(tries: &mut Tries, id: T::Id) {
@@ -178,6 +192,7 @@ async fn try_vms(tries: &mut Tries, others: &Others) {
         vm_act(vm, nobody, VmVerb::Poweroff) await;
         vm_deploy(vm, nobody, HostId(0)) await;
     }
+    try_vm_details(tries, vm, nobody).await;
     let (desk, who) = (tries.desk.clone(), tries.mallory.clone());
     tries.unseen("vm_explain", desk.vm_explain(&who, &key), desk.vm_explain(&who, &none));
     tries.unseen("vm_reach", desk.vm_reach(&who, &key), desk.vm_reach(&who, &none));
@@ -189,6 +204,114 @@ async fn try_vms(tries: &mut Tries, others: &Others) {
     };
     tries.unseen("vm_create", create(&others.image.to_string()).await, create("4000000").await);
     tries.denied("vm_create", create("secret-image").await);
+}
+
+async fn try_vm_details(tries: &mut Tries, vm: VmId, nobody: VmId) {
+    let action = || ScheduledAction {
+        id: 0,
+        action: "poweroff".into(),
+        arguments: String::new(),
+        due: Due::AfterStart(60),
+        repeat: Repeat::Never,
+        end: RepeatEnd::Never,
+        done: None,
+        message: String::new(),
+        warning: None,
+    };
+    unseen! { tries,
+        vm_migrate(vm, nobody, HostId(0), false, Power::On) await;
+        vm_resize(vm, nobody, None, None, Some(64)) await;
+        vm_configure(vm, nobody, |_, _| Ok(())) await;
+        vm_recover(vm, nobody, Recovery::Delete) await;
+        vm_attach_disk(vm, nobody, DiskDraft::default()) await;
+        vm_detach_disk(vm, nobody, 0) await;
+        vm_resize_disk(vm, nobody, 0, 1) await;
+        vm_attach_nic(vm, nobody, NicDraft::default()) await;
+        vm_detach_nic(vm, nobody, 0) await;
+        vm_update_nic(vm, nobody, 0, NicDraft::default()) await;
+        vm_attach_security_group(vm, nobody, 0, SecurityGroupId(0)) await;
+        vm_detach_security_group(vm, nobody, 0, SecurityGroupId(0)) await;
+        vm_group_leave(vm, nobody) await;
+        vm_schedule_add(vm, nobody, action()) await;
+        vm_schedule_update(vm, nobody, 0, same) await;
+        vm_schedule_delete(vm, nobody, 0) await;
+        vm_snapshot_create(vm, nobody, "mine".into()) await;
+        vm_snapshot_delete(vm, nobody, 0) await;
+        vm_snapshot_revert(vm, nobody, 0) await;
+        vm_disk_snapshot_create(vm, nobody, 0, "mine".into()) await;
+        vm_disk_snapshot_delete(vm, nobody, 0, 0) await;
+        vm_disk_snapshot_revert(vm, nobody, 0, 0) await;
+        vm_disk_snapshot_rename(vm, nobody, 0, 0, "mine".into()) await;
+        vm_save_as(vm, nobody, 0, "mine".into(), None, None) await;
+    }
+}
+
+/// What is somebody else's is not brought into a VM of one's own either.
+async fn try_own_vm(tries: &mut Tries, own: VmId, others: &Others) {
+    let disk = |image: ImageId| DiskDraft { image: Some(image.to_string()), ..DiskDraft::default() };
+    let nic = |network: &str| NicDraft { network: network.into(), ..NicDraft::default() };
+    let (desk, who, i) = (tries.desk.clone(), tries.mallory.clone(), intent());
+    tries.unseen(
+        "vm_attach_disk",
+        desk.vm_attach_disk(&who, &i, own, disk(others.image)).await,
+        desk.vm_attach_disk(&who, &i, own, disk(ImageId(4_000_000))).await,
+    );
+    tries.unseen(
+        "vm_attach_nic",
+        desk.vm_attach_nic(&who, &i, own, nic("0")).await,
+        desk.vm_attach_nic(&who, &i, own, nic("4000000")).await,
+    );
+    tries.unseen(
+        "vm_attach_security_group",
+        desk.vm_attach_security_group(&who, &i, own, 0, others.group).await,
+        desk.vm_attach_security_group(&who, &i, own, 0, SecurityGroupId(4_000_000)).await,
+    );
+    let role = || "web".to_owned();
+    tries.unseen(
+        "vm_group_join",
+        desk.vm_group_join(&who, &i, own, others.vm_group, role()).await,
+        desk.vm_group_join(&who, &i, own, VmGroupId(4_000_000), role()).await,
+    );
+}
+
+async fn try_vm_groups(tries: &mut Tries, others: &Others) {
+    let (id, nobody) = (others.vm_group, VmGroupId(4_000_000));
+    try_owned::<VmGroup>(tries, id).await;
+    unseen! { tries,
+        vm_group_change(id, nobody, same) await;
+        vm_group_role_add(id, nobody, RoleDraft::default()) await;
+        vm_group_role_update(id, nobody, 0, same) await;
+        vm_group_role_delete(id, nobody, 0) await;
+        vm_group_delete(id, nobody) await;
+    }
+}
+
+/// Networks of a VDC that one's group is not in.
+async fn try_networks(tries: &mut Tries) {
+    let (id, nobody) = (NetworkId(0), NetworkId(4_000_000));
+    try_owned::<Network>(tries, id).await;
+    let address = Address::Ip4(std::net::Ipv4Addr::new(10, 77, 0, 9));
+    let range = || RangeDraft { size: Some(4), ..RangeDraft::default() };
+    unseen! { tries,
+        network_change(id, nobody, NetworkChange::default()) await;
+        network_recover(id, nobody, NetworkRecovery::Delete) await;
+        network_add_range(id, nobody, range()) await;
+        network_change_range(id, nobody, 0, RangeChange::default()) await;
+        network_remove_range(id, nobody, 0, true) await;
+        network_hold(id, nobody, address, None) await;
+        network_release(id, nobody, address, None) await;
+        network_reserve(id, nobody, ReservationDraft { name: Some("mine".into()), size: 1, ..Default::default() }) await;
+        network_delete("0", "4000000") await;
+    }
+    let template = |_: &Attributes| Ok(NetworkDraft::default());
+    let none = NetworkTemplateId(4_000_000);
+    unseen! { tries,
+        network_template_instantiate(NetworkTemplateId(0), none, template) await;
+    }
+    denied! { tries,
+        cluster_add_network(ClusterId(0), id);
+        cluster_remove_network(ClusterId(0), id);
+    }
 }
 
 async fn try_images(tries: &mut Tries, others: &Others) {
@@ -388,13 +511,27 @@ async fn a_tenant_reaches_nothing_of_another_through_any_function() {
     let mallory = member(&ground, "mallory", red).await;
     ground.host("edge-0").await;
     let others = made_by(&ground, &lena).await;
+    let own = ground.vm(&mallory, "own").await;
+    ground.place(own, HostId(0));
+    ground.change_vm(own, |vm| {
+        vm.status.observed = Observed::Running;
+        vm.status.generation = vm.generation;
+        vm.status.boot_seq = vm.spec.boot_seq;
+        vm.status.ever_started = true;
+    });
     let before = ground.store.read();
     let mut tries = Tries { desk: ground.desk.clone(), mallory, done: BTreeSet::new() };
     try_vms(&mut tries, &others).await;
     try_images(&mut tries, &others).await;
     try_bags(&mut tries, &others).await;
     try_people(&mut tries, &others).await;
+    try_vm_groups(&mut tries, &others).await;
     try_infrastructure(&mut tries).await;
+    let vdcs = before.list::<holm_model::vdcs::Vdc>().cloned().collect::<Vec<_>>();
+    ground.desk.vdc_group(&ground.admin, &intent(), VdcId(0), red, false).await.expect("taken out");
+    try_networks(&mut tries).await;
+    try_own_vm(&mut tries, own, &others).await;
+    ground.desk.vdc_group(&ground.admin, &intent(), VdcId(0), red, true).await.expect("put back");
     // Nothing has changed: neither theirs nor what the cloud is built from.
     let after = ground.store.read();
     fn unchanged<T: holm_desk::Noun>(before: &holm_store::State, after: &holm_store::State) {
@@ -409,14 +546,15 @@ async fn a_tenant_reaches_nothing_of_another_through_any_function() {
     unchanged::<User>(&before, &after);
     unchanged::<holm_model::users::Group>(&before, &after);
     unchanged::<holm_model::users::Token>(&before, &after);
-    unchanged::<holm_model::acl::Acl>(&before, &after);
-    unchanged::<holm_model::vdcs::Vdc>(&before, &after);
+    let now = after.list::<holm_model::vdcs::Vdc>().map(|row| row.value.clone());
+    assert!(now.eq(vdcs.iter().map(|row| row.value.clone())));
+    unchanged::<VmGroup>(&before, &after);
     unchanged::<holm_model::zones::Zone>(&before, &after);
     unchanged::<holm_model::hosts::Host>(&before, &after);
     unchanged::<holm_model::clusters::Cluster>(&before, &after);
     unchanged::<holm_model::networks::Network>(&before, &after);
     let view = ground.desk.view();
-    assert_eq!(view.counts(&tries.mallory).vms.len(), 0);
+    assert_eq!(view.counts(&tries.mallory).vms.values().sum::<u64>(), 1, "only their own");
     let users = view.list::<User>(&tries.mallory, &ListQuery::default()).expect("listed");
     assert_eq!(users.items.len(), 1, "only themselves");
     let exempt: BTreeSet<&str> = EXEMPT.iter().map(|(name, _)| *name).collect();

@@ -23,7 +23,10 @@ async fn what_a_wantednames_must_be_there_and_fit() {
         (VmDraft { kernel: None, ..draft("a") }, ErrorKind::Invalid, "disks"),
         (VmDraft { initrd: Some("kernel".into()), ..draft("a") }, ErrorKind::Invalid, "initrd"),
         (
-            VmDraft { disks: vec![DiskDraft { image: Some("kernel".into()), size_mib: None }], ..draft("a") },
+            VmDraft {
+                disks: vec![DiskDraft { image: Some("kernel".into()), size_mib: None, ..DiskDraft::default() }],
+                ..draft("a")
+            },
             ErrorKind::Invalid,
             "disks[0].image",
         ),
@@ -92,7 +95,7 @@ async fn disks_only_grow_and_hosts_are_not_overbooked() {
     let ground = Ground::new().await;
     kernel(&ground).await;
     let host = ground.host("edge").await.host;
-    let disks = vec![DiskDraft { image: None, size_mib: Some(100) }];
+    let disks = vec![DiskDraft { image: None, size_mib: Some(100), ..DiskDraft::default() }];
     let (asked, wanted) = (intent(), VmDraft { disks, ..draft("web") });
     let made = ground.desk.vm_create(&ground.admin, &asked, wanted, Attributes::default());
     let vm = made.await.expect("made").row.value.id;

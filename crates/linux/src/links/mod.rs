@@ -563,8 +563,13 @@ impl Inner {
         let what = format!("remove the ports of VM {vm}");
         let goes = |owner: VmId, nic: u32| owner == vm && !keep.contains(&nic);
         let links = netlink.links().await.map_err(io_fault(&what))?;
-        let mut names: BTreeSet<String> =
-            held.state.ports.iter().filter(|(_, port)| goes(port.vm, port.nic.id)).map(|(name, _)| name.clone()).collect();
+        let mut names: BTreeSet<String> = held
+            .state
+            .ports
+            .iter()
+            .filter(|(_, port)| goes(port.vm, port.nic.id))
+            .map(|(name, _)| name.clone())
+            .collect();
         for link in &links {
             if matches!(names::owner(&self.instance, &link.alias), Some(Owner::Port(owner, nic)) if goes(owner, nic))
                 // A tap that was made by a process that ended before it could say whose it is.

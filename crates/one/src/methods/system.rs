@@ -53,7 +53,7 @@ fn config(request: &Request<'_>) -> Result<Answer, Failure> {
             })
             .cdata("MAC_PREFIX", "02:00")
             .text("SESSION_EXPIRATION_TIME", 900)
-            .cdata("SHOWBACK_ONLY_RUNNING", "NO")
+            .cdata("SHOWBACK_ONLY_RUNNING", "YES")
             .within("TM_MAD_CONF", |xml| {
                 xml.cdata("ALLOW_ORPHANS", "NO")
                     .cdata("CLONE_TARGET", "SYSTEM")

@@ -14,6 +14,11 @@ use holm_model::zones::{OWN_ZONE, Zone};
 use holm_model::{Attributes, GroupId, ObjectKind, UserId};
 use std::time::Duration;
 
+/// The group of the administrators.
+const ADMINISTRATORS: GroupId = GroupId(0);
+/// The group of everybody else.
+const USERS: GroupId = GroupId(1);
+
 methods! {
     change "one.user.addgroup" => add_group,
     change "one.user.allocate" => allocate,
@@ -74,6 +79,10 @@ async fn allocate(request: &Request<'_>) -> Result<Answer, Failure> {
     for id in request.params.ints_or_empty(4)? {
         let id = u32::try_from(id).map_err(|_| Failure::missing(ObjectKind::Group, id.into()))?;
         groups.push(GroupId(id));
+    }
+    if groups.is_empty() && request.caller.primary_group() == ADMINISTRATORS {
+        // A new user is no administrator unless that is asked for.
+        groups.push(USERS);
     }
     let draft = AccountDraft { name, proof, secret: password, groups };
     match request.desk().account_create(&request.caller, &request.intent, draft).await {

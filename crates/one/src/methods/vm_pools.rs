@@ -1,7 +1,6 @@
 //! `one.vmpool.*`
 
 use super::methods;
-use crate::accounting::{self, Month, Period};
 use crate::cache::Making;
 use crate::codes::{AUTHORIZATION, Failure};
 use crate::pools::{self, Order, Part, Whose};
@@ -12,18 +11,18 @@ use crate::xml::Xml;
 use crate::xmlrpc::{Answer, Piece};
 use holm_desk::{Row, View};
 use holm_model::vms::{EndedVm, Vm};
-use holm_model::{Timestamp, VmId};
+use holm_model::{ObjectKind, Timestamp, VmId};
 use std::iter::Peekable;
 use std::sync::Arc;
 
 methods! {
-    read "one.vmpool.accounting" => accounting,
+    change "one.vmpool.accounting" => accounting,
     change "one.vmpool.calculateshowback" => calculate_showback,
     read "one.vmpool.info" => info,
     read "one.vmpool.infoextended" => info_extended,
     read "one.vmpool.infoset" => info_set,
     read "one.vmpool.monitoring" => monitoring,
-    read "one.vmpool.showback" => showback,
+    change "one.vmpool.showback" => showback,
 }
 
 /// How VMs are shown.
@@ -266,76 +265,105 @@ fn monitoring(request: &Request<'_>) -> Result<Answer, Failure> {
     Ok(Answer::Text(xml.into_string()))
 }
 
+/// The filter flag in the desk's words.
+fn asked(request: &Request<'_>, whose: Whose) -> holm_desk::Whose {
+    match whose {
+        Whose::All => holm_desk::Whose::All,
+        Whose::Mine => holm_desk::Whose::User(request.caller.user_id()),
+        Whose::MineAndGroups => holm_desk::Whose::Own,
+        Whose::PrimaryGroup => holm_desk::Whose::Group(request.caller.primary_group()),
+        Whose::User(user) => holm_desk::Whose::User(user),
+    }
+}
+
+fn unread(request: &Request<'_>, error: &holm_desk::Error) -> Failure {
+    Failure::of(error, ObjectKind::Vm, -1, request.user())
+}
+
 /// `(filter flag, start, end)`: stays on hosts between the two times, -1 for open.
-fn accounting(request: &Request<'_>) -> Result<Answer, Failure> {
+async fn accounting(request: &Request<'_>) -> Result<Answer, Failure> {
     let whose = Whose::of(request, 1)?;
     let (start, end) = (request.int_or(2, -1)?, request.int_or(3, -1)?);
-    let period = Period {
-        from: if start < 0 { i64::MIN } else { i64::from(start) },
-        until: if end < 0 { i64::MAX } else { i64::from(end) },
-    };
+    let moment = |seconds: i32| Timestamp(i64::from(seconds) * 1000);
+    let from = if start < 0 { Timestamp(0) } else { moment(start) };
+    let until = if end < 0 { Timestamp(i64::MAX) } else { moment(end) };
+    let stays = request
+        .desk()
+        .accounting(&request.caller, asked(request, whose), from, until)
+        .await
+        .map_err(|error| unread(request, &error))?;
     let view = request.view();
     let (open, close) = (Piece::escape("<HISTORY>"), Piece::escape("</HISTORY>"));
     let mut pieces = Vec::new();
-    for any in list(request, &view, whose, Part::All, InState::Any) {
-        let vm = any.vm();
-        let wanted: Vec<_> = vm.history.iter().filter(|record| period.meets(record.from, record.until)).collect();
-        if wanted.is_empty() {
-            continue;
+    let mut document: (Option<VmId>, Vec<Piece>) = (None, Vec::new());
+    for record in stays {
+        if document.0 != Some(record.vm) {
+            document = (Some(record.vm), Vec::new());
+            // Of a VM that was over long ago only its stays are left.
+            if let Ok(any) = super::vms::find(request, &view, record.vm) {
+                documents(request, &view, std::slice::from_ref(&any), Form::Full, &mut document.1);
+            }
         }
-        let mut document = Vec::new();
-        documents(request, &view, std::slice::from_ref(&any), Form::Full, &mut document);
-        for record in wanted {
-            let mut xml = Xml::with_capacity(512);
-            vm_history::members(&mut xml, &view, vm, record);
-            pieces.push(open.clone());
-            pieces.push(Piece::escape(xml.as_str()));
-            pieces.extend(document.iter().cloned());
-            pieces.push(close.clone());
-        }
+        let mut xml = Xml::with_capacity(512);
+        vm_history::members(&mut xml, &view, record.vm, &record.stay);
+        pieces.push(open.clone());
+        pieces.push(Piece::escape(xml.as_str()));
+        pieces.extend(document.1.iter().cloned());
+        pieces.push(close.clone());
     }
     Ok(pools::answer("HISTORY_RECORDS", pieces))
 }
 
 /// Two parameters, month and year; -1 for open.
-fn month(request: &Request<'_>, at: usize) -> Result<Option<Month>, Failure> {
+fn month(request: &Request<'_>, at: usize) -> Result<Option<(i64, u8)>, Failure> {
     let (month, year) = (request.int_or(at, -1)?, request.int_or(at + 1, -1)?);
     if month == -1 || year == -1 {
         return Ok(None);
     }
-    Month::new(year, month)
-        .map(Some)
-        .ok_or_else(|| Failure::parameter(format!("Wrong month {month} of year {year}: use 1 to 12, or -1 for open.")))
+    match u8::try_from(month) {
+        Ok(number) if (1..=12).contains(&number) && (1970..=9999).contains(&year) => {
+            Ok(Some((i64::from(year), number)))
+        }
+        _ => Err(Failure::parameter(format!("Wrong month {month} of year {year}: use 1 to 12, or -1 for open."))),
+    }
+}
+
+/// A number with at most six digits after the point and none that say nothing.
+fn decimal(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text.is_empty() || text == "-0" { "0".into() } else { text.into() }
 }
 
 /// `(filter flag, start month, start year, end month, end year)`: computed from the history whenever it is asked for.
-fn showback(request: &Request<'_>) -> Result<Answer, Failure> {
+async fn showback(request: &Request<'_>) -> Result<Answer, Failure> {
     let whose = Whose::of(request, 1)?;
     let (first, last) = (month(request, 2)?, month(request, 4)?);
+    let bills = request
+        .desk()
+        .showback(&request.caller, asked(request, whose), first, last)
+        .await
+        .map_err(|error| unread(request, &error))?;
     let view = request.view();
-    let now: Timestamp = request.desk().now();
     let mut xml = Xml::new();
     xml.within("SHOWBACK_RECORDS", |xml| {
-        for any in list(request, &view, whose, Part::All, InState::Any) {
-            let vm = any.vm();
-            for bill in accounting::bills(vm, first, last, now) {
-                xml.within("SHOWBACK", |xml| {
-                    xml.text("VMID", vm.id)
-                        .escaped("VMNAME", vm.meta.name.as_str())
-                        .text("UID", vm.meta.owner)
-                        .text("GID", vm.meta.group)
-                        .escaped("UNAME", &user_name(&view, vm.meta.owner))
-                        .escaped("GNAME", &group_name(&view, vm.meta.group))
-                        .text("YEAR", bill.month.year())
-                        .text("MONTH", bill.month.month())
-                        .text("CPU_COST", accounting::money(bill.cpu))
-                        .text("MEMORY_COST", accounting::money(bill.memory))
-                        .text("DISK_COST", accounting::money(bill.disk))
-                        .text("TOTAL_COST", accounting::money(bill.total()))
-                        .text("HOURS", accounting::money(bill.hours()))
-                        .text("RHOURS", accounting::money(bill.running_hours()));
-                });
-            }
+        for bill in &bills {
+            xml.within("SHOWBACK", |xml| {
+                xml.text("VMID", bill.vm)
+                    .escaped("VMNAME", &bill.name)
+                    .text("UID", bill.owner)
+                    .text("GID", bill.group)
+                    .escaped("UNAME", &user_name(&view, bill.owner))
+                    .escaped("GNAME", &group_name(&view, bill.group))
+                    .text("YEAR", bill.year)
+                    .text("MONTH", bill.month)
+                    .text("CPU_COST", decimal(bill.cpu))
+                    .text("MEMORY_COST", decimal(bill.memory))
+                    .text("DISK_COST", decimal(bill.disk))
+                    .text("TOTAL_COST", decimal(bill.total()))
+                    .text("HOURS", decimal(bill.hours))
+                    .text("RHOURS", decimal(bill.running_hours));
+            });
         }
     });
     Ok(Answer::Text(xml.into_string()))
@@ -350,4 +378,14 @@ async fn calculate_showback(request: &Request<'_>) -> Result<Answer, Failure> {
         return Err(Failure::new(AUTHORIZATION, text));
     }
     Ok(Answer::Text(" ".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn numbers_have_no_empty_digits() {
+        assert_eq!([0.0, 1.0, 0.5, 1.0 / 3.0, 1e-9, -1e-9].map(decimal), ["0", "1", "0.5", "0.333333", "0", "0"]);
+    }
 }

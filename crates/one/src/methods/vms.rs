@@ -10,8 +10,8 @@ use crate::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, sche
 use crate::xml::Xml;
 use crate::xmlrpc::Answer;
 use holm_desk::{Error, ErrorKind, Recovery, View, restricted};
-use holm_model::schedule::ScheduledAction;
 use holm_model::acl::AclKind;
+use holm_model::schedule::ScheduledAction;
 use holm_model::vms::{EndedVm, Power, Vm, VmSpec, VmVerb};
 use holm_model::{Attributes, HostId, ObjectKind, VmGroupId, VmId};
 

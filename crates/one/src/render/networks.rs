@@ -201,8 +201,8 @@ pub(crate) fn rule(rule: &Rule) -> Vec<(String, String)> {
         Protocol::Ipsec => "IPSEC",
     };
     let direction = match rule.direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
+        Direction::Inbound => "INBOUND",
+        Direction::Outbound => "OUTBOUND",
     };
     let mut pairs = vec![("PROTOCOL".to_owned(), protocol.to_owned()), ("RULE_TYPE".into(), direction.into())];
     if !rule.ports.is_empty() {

@@ -4,17 +4,17 @@ use super::hosts::driver_of;
 use crate::states::action_number;
 use crate::xml::Xml;
 use holm_desk::View;
-use holm_model::Timestamp;
 use holm_model::hosts::Host;
 use holm_model::users::User;
 use holm_model::vms::{PlacementRecord, Vm};
+use holm_model::{Timestamp, VmId};
 
 fn seconds(at: Option<Timestamp>) -> i64 {
     at.map_or(0, Timestamp::seconds)
 }
 
-fn place(xml: &mut Xml, vm: &Vm, record: &PlacementRecord) {
-    xml.text("OID", vm.id)
+fn place(xml: &mut Xml, vm: VmId, record: &PlacementRecord) {
+    xml.text("OID", vm)
         .text("SEQ", record.seq)
         .escaped("HOSTNAME", &record.host_name)
         .text("HID", record.host)
@@ -30,7 +30,7 @@ fn action(record: &PlacementRecord) -> u8 {
 }
 
 /// The members of the element `HISTORY`, without its tags.
-pub(crate) fn members(xml: &mut Xml, view: &View, vm: &Vm, record: &PlacementRecord) {
+pub(crate) fn members(xml: &mut Xml, view: &View, vm: VmId, record: &PlacementRecord) {
     let user = record.ended_by_user;
     let group = user.and_then(|user| view.row::<User>(user)).and_then(|row| row.value.groups.first().copied());
     let ran_until = record.running_from.and(record.running_until);
@@ -60,7 +60,7 @@ pub(crate) fn members(xml: &mut Xml, view: &View, vm: &Vm, record: &PlacementRec
 pub(crate) fn all(xml: &mut Xml, view: &View, vm: &Vm) {
     xml.within("HISTORY_RECORDS", |xml| {
         for record in &vm.history {
-            xml.within("HISTORY", |xml| members(xml, view, vm, record));
+            xml.within("HISTORY", |xml| members(xml, view, vm.id, record));
         }
     });
 }
@@ -70,7 +70,7 @@ pub(crate) fn last(xml: &mut Xml, view: &View, vm: &Vm) {
     xml.within("HISTORY_RECORDS", |xml| {
         if let Some(record) = vm.history.last() {
             xml.within("HISTORY", |xml| {
-                place(xml, vm, record);
+                place(xml, vm.id, record);
                 xml.text("DS_ID", 0)
                     .cdata("VM_MAD", &hypervisor(view, record))
                     .cdata("TM_MAD", "local")

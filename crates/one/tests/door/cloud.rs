@@ -82,13 +82,14 @@ pub(crate) struct Cloud {
 }
 
 struct Machine {
+    host: HostId,
     session: HostSession,
     seq: u64,
 }
 
 /// Parameters, each turned into what it stands for.
 macro_rules! params {
-    ($($value:expr),* $(,)?) => { &[$($crate::cloud::P::from($value)),*] };
+    ($($value:expr),* $(,)?) => { &[$($crate::cloud::P::from($value)),*][..] };
 }
 pub(crate) use params;
 
@@ -242,7 +243,7 @@ impl Cloud {
     /// A host with 8 cores and 16 GiB that does what it is told.
     pub(crate) async fn host(&self, name: &str) -> HostId {
         let draft = HostDraft { name: name.into(), attributes: Attributes::default(), ..HostDraft::default() };
-        let id = self.desk.host_create(&self.admin, &Intent::default(), draft).await.expect("made").value.id;
+        let id = self.desk.host_create(&self.admin, &Intent::default(), draft).await.expect("made").row.value.id;
         self.desk.host_claim(id, format!("{:064x}", id.0)).await.expect("claimed");
         let session = self.desk.host_connected(id).await.expect("connects");
         let facts = HostFacts {
@@ -258,7 +259,7 @@ impl Cloud {
         };
         let report = HostReport { seq: 1, full: true, facts: Some(facts), ..HostReport::default() };
         self.desk.host_report(&session, report).await.expect("taken");
-        self.hosts.lock().await.push(Machine { session, seq: 1 });
+        self.hosts.lock().await.push(Machine { host: id, session, seq: 1 });
         self.settle().await;
         id
     }
@@ -285,7 +286,7 @@ impl Cloud {
     }
 
     async fn obey(&self, machine: &mut Machine) {
-        let plan = self.desk.host_plan(machine.session.host()).expect("has a plan");
+        let plan = self.desk.host_plan(machine.host).expect("has a plan");
         let now = self.clock.now();
         let view = self.desk.view();
         let status = |vm: &holm_model::host_plan::VmPlan| VmStatus {

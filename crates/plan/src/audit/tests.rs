@@ -1,10 +1,10 @@
 use super::*;
-use holm_model::NetworkId;
-use holm_model::networks::Place;
 use crate::Verdict;
 use crate::placement::Board;
 use crate::sample::{NOW, Sample, vm as sample_vm};
 use crate::vm::{Step, apply, next};
+use holm_model::NetworkId;
+use holm_model::networks::Place;
 use holm_model::vms::{Power, VmStatus};
 
 /// Two hosts, vm 7 on host 1 as wanted, vm 8 waiting.

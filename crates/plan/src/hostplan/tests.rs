@@ -34,11 +34,8 @@ fn a_disk_is_attached_as_its_prefix_says() {
 #[test]
 fn an_alias_is_an_address_of_its_card() {
     let lease = |nic, last| NicLease {
-        nic,
-        network: NetworkId(0),
-        mac: MacAddr([2, 0, 0, 0, 0, last]),
         ip4: Some([10, 77, 0, last].into()),
-        ip6: None,
+        ..NicLease::new(nic, NetworkId(0), MacAddr([2, 0, 0, 0, 0, last]))
     };
     let (world, vm) = world(|vm| {
         vm.spec.nics.push(nic(1));

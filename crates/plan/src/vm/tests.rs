@@ -30,6 +30,7 @@ struct Machine {
     process: Option<Process>,
     ever_started: bool,
     ended_boot_seq: u64,
+    saved: bool,
     refuses: bool,
     ledger: Option<HostPlan>,
     down: VecDeque<HostPlan>,
@@ -72,6 +73,7 @@ enum Event {
     Enable(u32),
     Lose(u32),
     Power(Power),
+    Act(VmVerb),
     Reboot,
     Delete,
     Minutes(u32),
@@ -134,6 +136,11 @@ impl Cloud {
             }
             Verdict::Do(step) => {
                 self.left_started |= matches!(step, Step::Leave { .. }) && vm.status.ever_started;
+                // What a VM is told to leave by itself, its host has confirmed; so nothing may be there unknown.
+                let unknown = |machine: &Machine| machine.ever_started || machine.saved;
+                self.left_started |= matches!(step, Step::Leave { .. })
+                    && vm.spec.placement.away
+                    && vm.phase.host().is_some_and(|host| unknown(&self.machines[&host]));
                 self.write(|vm, revision, now| apply(vm, &step, revision, now));
                 true
             }
@@ -173,14 +180,21 @@ impl Cloud {
         let Some(plan) = machine.ledger.clone() else { return };
         if plan.absent.contains(&VM) {
             (machine.holds, machine.process, machine.ever_started, machine.ended_boot_seq) = (false, None, false, 0);
+            machine.saved = false;
         }
         let Some(vm) = plan.vms.iter().find(|vm| vm.id == VM) else { return };
         if machine.refuses && !machine.ever_started {
             return;
         }
         machine.holds = true;
-        if !vm.power.wants_process() {
+        if vm.power == Power::Saved {
+            machine.saved |= machine.process.take().is_some();
+        } else if !vm.power.wants_process() {
             machine.process = None;
+            machine.saved = false;
+        } else if machine.saved {
+            machine.saved = false;
+            machine.process = Some(Process { boot_seq: vm.boot_seq, paused: vm.power == Power::Paused });
         } else if machine.ended_boot_seq < vm.boot_seq {
             machine.process = Some(Process { boot_seq: vm.boot_seq, paused: vm.power == Power::Paused });
             machine.ever_started = true;
@@ -201,6 +215,7 @@ impl Cloud {
                 _ if !machine.holds => Observed::Preparing,
                 Some(process) if process.paused => Observed::Paused,
                 Some(_) => Observed::Running,
+                None if machine.saved => Observed::Saved,
                 None if vm.power.wants_process() && machine.ended_boot_seq < vm.boot_seq => Observed::Preparing,
                 None => Observed::Off,
             },
@@ -285,6 +300,16 @@ impl Cloud {
                 vm.spec.power = *power;
                 changed(vm);
             }),
+            Event::Act(verb) => {
+                let world = &self.world;
+                let standing = world.vms.get(&VM).map(|vm| crate::vm_actions::Standing::of(vm, world));
+                let Some(standing) = standing else { return };
+                self.write(|vm, revision, now| {
+                    let moment = crate::vm_actions::Moment { revision, now, by: None };
+                    // What is refused changes nothing.
+                    let _ = crate::vm_actions::act(vm, standing, *verb, moment);
+                });
+            }
             Event::Reboot => self.write(|vm, _, _| {
                 vm.spec.boot_seq += 1;
                 changed(vm);
@@ -336,15 +361,21 @@ impl Cloud {
                 return Some(wrong);
             }
             let quiet = self.machines.values().all(|m| m.down.is_empty() && m.up.is_empty());
-            if quiet && self.world.vms.get(&VM).is_none_or(is_as_wanted) {
+            if quiet && self.world.vms.get(&VM).is_none_or(rests_as_asked) {
                 break;
             }
         }
         let removed = self.world.vms.get(&VM)?;
-        (!is_as_wanted(removed)).then(|| {
+        (!rests_as_asked(removed)).then(|| {
             format!("still {:?}, wanted {:?}: {} {:?}", removed.phase, removed.spec.power, removed.why, removed.status)
         })
     }
+}
+
+/// It is as wanted on its host, or gave up its host as asked.
+fn rests_as_asked(vm: &Vm) -> bool {
+    let away = vm.spec.placement.away && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_));
+    away || is_as_wanted(vm)
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -365,6 +396,20 @@ fn event() -> impl Strategy<Value = Event> {
         3 => host.clone().prop_map(Event::Enable),
         1 => host.prop_map(Event::Lose),
         2 => prop::sample::select(vec![Power::On, Power::Paused, Power::Off, Power::OffHard]).prop_map(Event::Power),
+        4 => prop::sample::select(vec![
+            VmVerb::Undeploy,
+            VmVerb::UndeployHard,
+            VmVerb::Stop,
+            VmVerb::Suspend,
+            VmVerb::Resume,
+            VmVerb::Resume,
+            VmVerb::Poweroff,
+            VmVerb::Hold,
+            VmVerb::Release,
+            VmVerb::Resched,
+            VmVerb::Terminate,
+        ])
+        .prop_map(Event::Act),
         1 => Just(Event::Reboot),
         1 => Just(Event::Delete),
         2 => (1_u32..90).prop_map(Event::Minutes),
@@ -461,6 +506,7 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
     for phase in [
         VmPhase::Pending,
         VmPhase::On(first),
+        VmPhase::Parked(first),
         VmPhase::Leaving(first),
         VmPhase::Removing(None),
         VmPhase::Removing(Some(first)),
@@ -472,7 +518,7 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
                         let bit = |n: u32| bits >> n & 1 == 1;
                         let holds = bit(0) && phase.host().is_some();
                         // A host that says nothing is left has nothing.
-                        if holds && observed == Absent && !matches!(phase, VmPhase::On(_)) {
+                        if holds && observed == Absent && !matches!(phase, VmPhase::On(_) | VmPhase::Parked(_)) {
                             continue;
                         }
                         let mut cloud = Cloud::new(Without::Nothing);
@@ -625,6 +671,94 @@ fn a_lost_host_keeps_its_vm_and_the_reason_says_so() {
         };
         assert_eq!(step == Step::Forget, wanted);
     }
+}
+
+#[test]
+fn a_vm_with_disks_is_parked_and_goes_on_where_they_are_when_there_is_room() {
+    let mut world = Sample::with_hosts(2);
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    vm.spec.power = Power::Off;
+    vm.spec.placement.away = true;
+    vm.status = VmStatus { observed: Observed::Off, generation: 1, ever_started: true, ..VmStatus::default() };
+    let board = Board::new(&world);
+    let Verdict::Do(step) = next(&vm, &world, &board, NOW) else { panic!("does not move") };
+    assert!(matches!(step, Step::Park { .. }), "{step:?}");
+    apply(&mut vm, &step, 5, NOW);
+    assert_eq!(vm.phase, VmPhase::Parked(HostId(1)));
+    assert_eq!(vm.history[0].until, Some(NOW));
+    let (host, books) = vm.books().expect("its disks are somewhere");
+    assert_eq!((host, books.cpu.0, books.memory_mib, books.disk_mib), (HostId(1), 0, 0, vm.spec.disk_mib()));
+    assert!(matches!(next(&vm, &world, &board, NOW), Verdict::Wait { .. }), "nobody resumed it");
+
+    vm.spec.placement.away = false;
+    vm.spec.power = Power::On;
+    vm.spec.boot_seq += 1;
+    changed(&mut vm);
+    world.host_mut(1).spec.schedulable = Schedulable::Disabled;
+    let Verdict::Wait { why, .. } = next(&vm, &world, &Board::new(&world), NOW) else { panic!("goes on") };
+    assert!(why.contains("is disabled"), "{why}");
+    world.host_mut(1).spec.schedulable = Schedulable::Enabled;
+    let Verdict::Do(step) = next(&vm, &world, &Board::new(&world), NOW) else { panic!("does not go on") };
+    let before = vm.generation;
+    apply(&mut vm, &step, 6, NOW);
+    assert_eq!((vm.phase, vm.generation), (VmPhase::On(HostId(1)), before + 1));
+    assert_eq!(vm.history.len(), 2, "a stay of its own");
+}
+
+#[test]
+fn a_vm_with_nothing_worth_keeping_leaves_and_a_move_goes_where_it_is_sent() {
+    let world = Sample::with_hosts(2);
+    let mut vm = sample_vm(7);
+    vm.spec.disks.clear();
+    vm.phase = VmPhase::On(HostId(1));
+    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    vm.spec.power = Power::OffHard;
+    vm.spec.placement.then = Some(Power::On);
+    vm.spec.placement.target = Some(HostId(2));
+    vm.status = VmStatus { observed: Observed::Running, generation: 0, ever_started: true, ..VmStatus::default() };
+    let board = Board::new(&world);
+    assert!(!matches!(next(&vm, &world, &board, NOW), Verdict::Do(_)), "it still runs");
+    vm.status.observed = Observed::Off;
+    assert!(!matches!(next(&vm, &world, &board, NOW), Verdict::Do(_)), "that word is an old one");
+    vm.status.generation = vm.generation;
+    let Verdict::Do(step) = next(&vm, &world, &board, NOW) else { panic!("stays") };
+    apply(&mut vm, &step, 5, NOW);
+    assert_eq!(vm.phase, VmPhase::Leaving(HostId(1)));
+    vm.status.observed = Observed::Absent;
+    let Verdict::Do(step) = next(&vm, &world, &board, NOW) else { panic!("does not return") };
+    apply(&mut vm, &step, 6, NOW);
+    let Verdict::Do(step) = next(&vm, &world, &board, NOW) else { panic!("not placed") };
+    assert!(matches!(step, Step::Place { host: HostId(2), .. }), "{step:?}");
+    let boots = vm.spec.boot_seq;
+    apply(&mut vm, &step, 7, NOW);
+    assert_eq!((vm.spec.power, vm.spec.boot_seq), (Power::On, boots + 1));
+    assert_eq!((vm.spec.placement.then, vm.spec.placement.target), (None, None));
+}
+
+#[test]
+fn what_is_terminated_gives_persistent_images_their_content_first() {
+    let mut world = Sample::with_hosts(1);
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    vm.spec.terminate = true;
+    vm.spec.power = Power::Off;
+    vm.spec.disks[0].persistent = true;
+    let image = vm.spec.disks[0].image.expect("has one");
+    vm.status = VmStatus { observed: Observed::Off, generation: 1, ever_started: true, ..VmStatus::default() };
+    let Verdict::Do(step) = next(&vm, &world, &Board::new(&world), NOW) else { panic!("does not move") };
+    assert_eq!(step, Step::Give { disks: vec![(vm.spec.disks[0].id, image)] });
+    apply(&mut vm, &step, 5, NOW);
+    world.images.get_mut(&image).expect("exists").phase = ImagePhase::Awaiting;
+    vm.status.generation = vm.generation;
+    assert!(matches!(next(&vm, &world, &Board::new(&world), NOW), Verdict::Wait { .. }));
+    let awaiting = world.images[&image].clone();
+    world.images.get_mut(&image).expect("exists").phase = ImagePhase::Failed;
+    assert!(matches!(next(&vm, &world, &Board::new(&world), NOW), Verdict::Stuck(_)), "not lost silently");
+    world.images.insert(image, awaiting);
+    world.images.get_mut(&image).expect("exists").phase = ImagePhase::Ready;
+    assert_eq!(next(&vm, &world, &Board::new(&world), NOW), Verdict::Do(Step::Remove));
 }
 
 #[test]

@@ -19,7 +19,10 @@ fn named(name: &str, id: u32) -> Result<String, Refused> {
     let name = name.trim();
     if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
         return Err(invalid(
-            format!("name: {:?} is longer than 256 bytes or has control characters", name.chars().take(64).collect::<String>()),
+            format!(
+                "name: {:?} is longer than 256 bytes or has control characters",
+                name.chars().take(64).collect::<String>()
+            ),
             "Choose a shorter name.",
         ));
     }

@@ -36,7 +36,7 @@ async fn cluster_list(State(api): State<Api>, asker: Asker, List(query): List) -
 )]
 async fn cluster_create(State(api): State<Api>, command: Command<v1::ClusterCreate>) -> Answer {
     let policy = convert::hosts::policy(command.body.policy.as_deref())?;
-    let draft = ClusterDraft { name: command.body.name, policy };
+    let draft = ClusterDraft { name: command.body.name, policy, ..ClusterDraft::default() };
     let accepted = api.desk().cluster_create(&command.caller, &command.intent, draft).await?;
     let body = convert::hosts::cluster(&accepted.row, &api.desk().view());
     created(StatusCode::CREATED, accepted.row.revision, "clusters", body.id, &body)

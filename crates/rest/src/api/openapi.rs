@@ -203,6 +203,16 @@ fn refusal(kind: Kind) -> utoipa::openapi::Response {
         Kind::Forbidden => {
             ("The caller may not do this.", "user ann may not change vm 7 (web)", "Ask its owner or an administrator.")
         }
+        Kind::Locked => (
+            "The object is locked.",
+            "vm 7 (web) is locked against changes",
+            "Unlock it first, or ask whoever locked it.",
+        ),
+        Kind::QuotaExceeded => (
+            "A limit on what a user's or a group's objects use together stands against it.",
+            "the limit of 4 VMS of user 3 (ann) would be exceeded",
+            "Delete something, or ask an administrator for more.",
+        ),
         Kind::TooMany => (
             "Too many attempts, or too much at once.",
             "too many failed logins; the next is looked at in 6 s",

@@ -13,6 +13,7 @@ use holm_wire::v1;
 pub fn host(row: &Row<Host>, view: &View) -> v1::Host {
     let host = &row.value;
     let booked = view.booked(host.id);
+    let capacity = host.capacity(view.world().cluster(host.cluster));
     v1::Host {
         id: host.id.0,
         meta: meta(row, &host.meta),
@@ -22,11 +23,11 @@ pub fn host(row: &Row<Host>, view: &View) -> v1::Host {
         last_seen: host.status.last_seen.to_string(),
         vms: booked.vms.into(),
         capacity: v1::Capacity {
-            cpu: cores(host.cpu_capacity()),
+            cpu: cores(capacity.cpu),
             cpu_used: cores(booked.cpu),
-            memory_mib: host.memory_capacity_mib(),
+            memory_mib: capacity.memory_mib,
             memory_used_mib: booked.memory_mib,
-            disk_mib: host.disk_capacity_mib(),
+            disk_mib: capacity.disk_mib,
             disk_used_mib: booked.disk_mib,
         },
         facts: host.status.facts.as_ref().map(facts),
@@ -45,8 +46,10 @@ fn why(host: &Host) -> String {
         Schedulable::Enabled => "takes new VMs",
         Schedulable::Draining => "takes no new VMs and gives away those that never started there",
         Schedulable::Disabled => "takes no new VMs",
+        Schedulable::Offline => "is not looked at",
     };
     match (host.phase, host.status.connected) {
+        (HostPhase::Joining, _) if !host.is_claimed() => "It was made by hand; no machine has joined as it yet.".into(),
         (HostPhase::Joining, _) => "It has joined and has not reported yet.".into(),
         (HostPhase::Lost, _) => format!("It has not been heard of since {}.", host.status.last_seen),
         (HostPhase::Ready, false) => {
@@ -79,8 +82,12 @@ fn facts(facts: &HostFacts) -> v1::HostFacts {
 /// # Errors
 /// When a word is unknown or the number of cores makes no sense.
 pub fn change(change: v1::HostChange) -> Answer<HostChange> {
-    const WORDS: &[(&str, Schedulable)] =
-        &[("enabled", Schedulable::Enabled), ("draining", Schedulable::Draining), ("disabled", Schedulable::Disabled)];
+    const WORDS: &[(&str, Schedulable)] = &[
+        ("enabled", Schedulable::Enabled),
+        ("draining", Schedulable::Draining),
+        ("disabled", Schedulable::Disabled),
+        ("offline", Schedulable::Offline),
+    ];
     let reserved_cpu = match change.reserved_cpu {
         // Nothing kept back is a fine wish here, though no VM could be that small.
         Some(0.0) => Some(holm_model::CpuShare(0)),

@@ -6,8 +6,16 @@ use holm_desk::{ImageDraft, Row, View, image_state};
 use holm_model::images::{Image, ImageKind, ImageOrigin, ImagePhase};
 use holm_wire::v1;
 
-const KINDS: &[(&str, ImageKind)] =
-    &[("disk", ImageKind::Disk), ("kernel", ImageKind::Kernel), ("initrd", ImageKind::Initrd)];
+const KINDS: &[(&str, ImageKind)] = &[
+    ("disk", ImageKind::Disk),
+    ("cdrom", ImageKind::Cdrom),
+    ("datablock", ImageKind::Datablock),
+    ("kernel", ImageKind::Kernel),
+    ("initrd", ImageKind::Initrd),
+    ("context", ImageKind::Context),
+    ("backup", ImageKind::Backup),
+    ("filesystem", ImageKind::Filesystem),
+];
 
 /// An image.
 #[must_use]
@@ -22,6 +30,11 @@ pub fn image(row: &Row<Image>, view: &View) -> v1::Image {
         origin: match &image.spec.origin {
             ImageOrigin::Upload => "upload".into(),
             ImageOrigin::Url(url) => url.clone(),
+            ImageOrigin::Path(path) => path.clone(),
+            ImageOrigin::Empty { .. } => "empty".into(),
+            ImageOrigin::Copy(image) => format!("copy of image {image}"),
+            ImageOrigin::Stored => "stored".into(),
+            ImageOrigin::Disk(vm) => format!("disk of VM {vm}"),
         },
         received: image.received,
         expected_size: image.spec.announced_size,
@@ -40,7 +53,10 @@ fn why(image: &Image) -> String {
         return trouble.why.clone();
     }
     match image.phase {
-        ImagePhase::Awaiting => "Its bytes are awaited from the client.".into(),
+        ImagePhase::Awaiting => match image.spec.origin {
+            ImageOrigin::Disk(vm) => format!("Its bytes are awaited from the host of VM {vm}."),
+            _ => "Its bytes are awaited from the client.".into(),
+        },
         ImagePhase::Fetching => "The front-end fetches it.".into(),
         ImagePhase::Ready => "It can be used.".into(),
         ImagePhase::Failed => "It cannot be used.".into(),

@@ -144,7 +144,11 @@ pub fn draft(create: v1::VmCreate) -> Answer<(VmDraft, holm_model::Attributes)> 
         kernel: create.kernel,
         initrd: create.initrd,
         cmdline: create.cmdline,
-        disks: create.disks.into_iter().map(|disk| DiskDraft { image: disk.image, size_mib: disk.size_mib, ..DiskDraft::default() }).collect(),
+        disks: create
+            .disks
+            .into_iter()
+            .map(|disk| DiskDraft { image: disk.image, size_mib: disk.size_mib, ..DiskDraft::default() })
+            .collect(),
         nics,
         context: Context {
             hostname: create.context.hostname,

@@ -1,8 +1,8 @@
 //! The HTTP side of the agent link: joining, dialing in, images.
 
-use super::{exports, hostlink};
 use super::pump::pump;
 use super::streams::Links;
+use super::{exports, hostlink};
 use crate::api::door::{finish, request_id};
 use crate::authority::Authority;
 use crate::listen::Peer;
@@ -18,8 +18,8 @@ use axum::{Extension, Router};
 use holm_desk::{Desk, JoinClaim, Secret};
 use holm_model::HostId;
 use holm_wire::host::{
-    EXPORT_PATH, IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH, RenewAnswer,
-    RenewRequest,
+    EXPORT_PATH, IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH,
+    RenewAnswer, RenewRequest,
 };
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use http::request::Parts;

@@ -237,7 +237,15 @@ fn check_report(report: &HostReport) -> Result<(), String> {
     }
     let messages = report.vms.iter().filter_map(|(_, status)| status.message.as_ref()).chain(&more);
     let faults = report.networks.iter().filter_map(|network| network.fault.as_ref());
-    let longest = report.strays.iter().chain(&report.complaints).chain(faults).chain(messages).map(String::len).max().unwrap_or(0);
+    let longest = report
+        .strays
+        .iter()
+        .chain(&report.complaints)
+        .chain(faults)
+        .chain(messages)
+        .map(String::len)
+        .max()
+        .unwrap_or(0);
     if longest > MAX_REMARK {
         return Err(format!("it has a sentence of {longest} bytes, more than {MAX_REMARK}"));
     }
