@@ -252,17 +252,18 @@ impl Desk {
         role: String,
     ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::VmGroupAdd, move |hand| {
-            if let Some(has) = &hand.vm.spec.placement.role {
-                let says = format!("{} has role {} of VM group {}", called(&hand.vm), has.role, has.group);
-                return Err(Error::new(ErrorKind::Conflict, says).hint("Take it out of that group first."));
-            }
-            hand.only(VmVerb::VmGroupAdd, &UNBOUND)?;
+            // Whether there is such a group comes first: nobody learns of one they may not use by another refusal.
             let group = &find_id::<VmGroup>(hand.tx, &hand.asked.caller, group, Access::Use)?.value;
             if group.role(&role).is_none() {
                 let shown: String = role.chars().take(128).collect();
                 let says = format!("VM group {} ({}) has no role {shown:?}", group.id, group.meta.name);
                 return Err(Error::new(ErrorKind::NotFound, says).hint("Name one of its roles.").field("role"));
             }
+            if let Some(has) = &hand.vm.spec.placement.role {
+                let says = format!("{} has role {} of VM group {}", called(&hand.vm), has.role, has.group);
+                return Err(Error::new(ErrorKind::Conflict, says).hint("Take it out of that group first."));
+            }
+            hand.only(VmVerb::VmGroupAdd, &UNBOUND)?;
             hand.vm.spec.placement.role = Some(RoleRef { group: group.id, role });
             if let Some(host) = hand.vm.phase.host()
                 && let Some(why) = role_objection(&hand.vm, host, &**hand.tx)
