@@ -23,7 +23,7 @@ use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{DiskDraft, NicDraft, Observed, Power, Vm, VmDraft, VmVerb};
 use holm_model::{
     Attributes, ClusterId, DatastoreId, GroupId, HostId, ImageId, LockLevel, NetworkId, NetworkTemplateId,
-    SecurityGroupId, TemplateId, UserId, VdcId, VmGroupId, VmId, ZoneId,
+    SecurityGroupId, TemplateId, TokenId, UserId, VdcId, VmGroupId, VmId, ZoneId,
 };
 use std::collections::BTreeSet;
 
@@ -56,6 +56,7 @@ struct Others {
     document: holm_model::DocumentId,
     group: SecurityGroupId,
     vm_group: VmGroupId,
+    token: TokenId,
     user: UserId,
     users: GroupId,
 }
@@ -116,7 +117,8 @@ async fn made_by(ground: &Ground, lena: &Caller) -> Others {
     let vm_group = desk.vm_group_create(lena, &intent(), vm_group).await.expect("made").row.value.id;
     let net = BagDraft { name: "secret-network-template".into(), ..BagDraft::default() };
     desk.bag_create::<NetworkTemplate>(&ground.admin, &intent(), net).await.expect("made");
-    Others { vm, image, template, document, group, vm_group, user: lena.user_id(), users: lena.primary_group() }
+    let token = desk.token_create(lena, &intent(), "ci", None).await.expect("made").row.value.id;
+    Others { vm, image, template, document, group, vm_group, token, user: lena.user_id(), users: lena.primary_group() }
 }
 
 async fn try_owned<T: holm_desk::Owned>(tries: &mut Tries, id: T::Id) {
@@ -431,10 +433,9 @@ async fn try_people(tries: &mut Tries, others: &Others) {
     }
     tries.denied("acls", desk.acls(&who));
     tries.denied("audit_lines", desk.audit_lines(&who, None, 10).await);
-    let lena_token = desk.view().row::<User>(user).map(|_| holm_model::TokenId(0)).unwrap_or_default();
-    let none = holm_model::TokenId(4_000_000);
+    let (token, none) = (others.token, TokenId(4_000_000));
     unseen! { tries,
-        token_revoke(lena_token, none) await;
+        token_revoke(token, none) await;
     }
 }
 
