@@ -426,6 +426,7 @@ fn subnet_6(subnet: &str, gateway: Option<&str>) -> Result<Subnet6, Invalid> {
 mod tests {
     use super::*;
     use crate::VmId;
+    use crate::networks::RangeKind;
 
     const FRESH: MacAddr = MacAddr([2, 1, 0, 0, 0, 0]);
 
