@@ -218,33 +218,6 @@ impl NicSpec {
     }
 }
 
-/// What the guest is told about itself at boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Context {
-    /// Host name; by default the VM's name made fit.
-    #[serde(default)]
-    pub hostname: Option<String>,
-    /// Public keys that may log in.
-    #[serde(default)]
-    pub ssh_keys: Vec<String>,
-    /// User data for cloud-init, as is.
-    #[serde(default)]
-    pub user_data: Option<String>,
-    /// A script run at the end of the first boot.
-    #[serde(default)]
-    pub start_script: Option<String>,
-    /// Variables for the guest's scripts, in order.
-    #[serde(default)]
-    pub environment: Vec<(String, String)>,
-    /// Whether addresses are written into the context. Off: the guest finds them by DHCP.
-    #[serde(default = "yes")]
-    pub network: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
 /// A role of a VM group, by its name there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleRef {
@@ -523,76 +496,6 @@ impl VmSpec {
     }
 }
 
-impl Context {
-    /// Checks sizes and spellings.
-    ///
-    /// # Errors
-    /// The first broken rule.
-    pub fn check(&self) -> Result<(), Invalid> {
-        if let Some(hostname) = &self.hostname {
-            let fine = |label: &str| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-            };
-            if hostname.len() > 253 || !hostname.split('.').all(fine) {
-                return Err(Invalid::new(
-                    "hostname",
-                    hostname,
-                    "is no host name (RFC 1123)",
-                    "Use letters, digits and '-', parts joined by dots.",
-                ));
-            }
-        }
-        for (at, key) in self.ssh_keys.iter().enumerate() {
-            let kind = key.split_whitespace().next().unwrap_or("");
-            let known = kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-");
-            if key.len() > 16_384 || key.chars().any(char::is_control) || !known || key.split_whitespace().count() < 2 {
-                return Err(Invalid::new(
-                    format!("ssh_keys[{at}]"),
-                    key,
-                    "is no public key",
-                    "Paste one line of a .pub file.",
-                ));
-            }
-        }
-        for (name, value) in &self.environment {
-            let fine = name.len() <= 128
-                && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if !fine {
-                return Err(Invalid::new(
-                    "environment",
-                    name,
-                    "is no variable name",
-                    "Use letters, digits and '_', not a digit first.",
-                ));
-            }
-            if value.contains('\0') {
-                return Err(Invalid::new("environment", name, "has a value with a NUL character", "Remove it."));
-            }
-        }
-        let script = |t: &Option<String>| t.as_ref().map_or(0, String::len);
-        let bytes = script(&self.user_data)
-            + script(&self.start_script)
-            + self.ssh_keys.iter().map(String::len).sum::<usize>()
-            + self.environment.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        if bytes > 128 * 1024 {
-            return Err(Invalid::new(
-                "context",
-                bytes,
-                "bytes are more than 131072",
-                "Let the guest fetch large data itself.",
-            ));
-        }
-        if [&self.user_data, &self.start_script].into_iter().flatten().any(|t| t.contains('\0')) {
-            return Err(Invalid::new("user_data", "", "has a NUL character", "Encode binary data."));
-        }
-        Ok(())
-    }
-}
-
 /// The addresses lent to one NIC; written by the engine when it places the VM, kept until the VM is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NicLease {
@@ -802,9 +705,11 @@ impl Vm {
     }
 }
 
+mod context;
 mod draft;
 mod history;
 mod status;
+pub use context::Context;
 pub use draft::{AutoNic, DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
 pub use history::{Attempt, EndedVm, LastAction, PlacementRecord, Undo, VmVerb};
 pub use status::{ExportState, ExportStatus, Failure, Observed, VmStatus};

@@ -372,8 +372,11 @@ impl Cloud {
     }
 }
 
-/// It is as wanted on its host, or gave up its host as asked.
+/// It is as wanted on its host, gave up its host as asked, or is held.
 fn rests_as_asked(vm: &Vm) -> bool {
+    if vm.phase == VmPhase::Pending && vm.spec.placement.hold {
+        return true;
+    }
     let away = vm.spec.placement.away && matches!(vm.phase, VmPhase::Pending | VmPhase::Parked(_));
     away || is_as_wanted(vm)
 }

@@ -70,13 +70,15 @@ fn a_refused_action_changes_nothing_and_terminate_is_never_refused() {
 fn hold_is_for_vms_on_no_host_and_what_undeploys_is_not_resumed_by_itself() {
     let world = Sample::with_hosts(1);
     let mut vm = sample_vm(7);
-    act(&mut vm, Standing::of(&vm, &world), VmVerb::Hold, moment()).expect("pending");
+    let standing = Standing::of(&vm, &world);
+    act(&mut vm, standing, VmVerb::Hold, moment()).expect("pending");
     assert_eq!(Standing::of(&vm, &world), Standing::Held);
     assert!(act(&mut vm, Standing::Held, VmVerb::Resume, moment()).is_err());
     act(&mut vm, Standing::Held, VmVerb::Release, moment()).expect("held");
     assert_eq!(Standing::of(&vm, &world), Standing::Pending);
     let mut vm = running();
-    act(&mut vm, Standing::of(&vm, &world), VmVerb::Stop, moment()).expect("runs");
+    let standing = Standing::of(&vm, &world);
+    act(&mut vm, standing, VmVerb::Stop, moment()).expect("runs");
     assert_eq!(Standing::of(&vm, &world), Standing::Stopping);
     vm.phase = VmPhase::Parked(HostId(1));
     assert_eq!(Standing::of(&vm, &world), Standing::Stopped);
@@ -89,7 +91,8 @@ fn while_something_is_under_way_nothing_else_begins_and_a_failure_puts_the_spec_
     let world = Sample::with_hosts(1);
     let mut vm = running();
     let before = vm.spec.clone();
-    let id = snapshots::create(&mut vm, Standing::of(&vm, &world), "first", NOW).expect("runs");
+    let standing = Standing::of(&vm, &world);
+    let id = snapshots::create(&mut vm, standing, "first", NOW).expect("runs");
     assert_eq!((id, vm.spec.snapshots.len()), (0, 1));
     let standing = Standing::of(&vm, &world);
     assert_eq!(standing, Standing::Busy);
@@ -141,8 +144,14 @@ fn every_undo_takes_back_exactly_what_was_begun() {
             snapshots::create_of_disk(vm, Standing::Running, id, "s", NOW).expect("runs");
             vm.spec.disks[0].next_snapshot = next;
         }),
-        ("revert", |vm| snapshots::revert_disk(vm, Standing::Off, vm.spec.disks[0].id, 3).expect("off")),
-        ("delete", |vm| snapshots::delete_of_disk(vm, Standing::Off, vm.spec.disks[0].id, 3).expect("off")),
+        ("revert", |vm| {
+            let id = vm.spec.disks[0].id;
+            snapshots::revert_disk(vm, Standing::Off, id, 3).expect("off");
+        }),
+        ("delete", |vm| {
+            let id = vm.spec.disks[0].id;
+            snapshots::delete_of_disk(vm, Standing::Off, id, 3).expect("off");
+        }),
         ("grow", |vm| {
             let (id, before) = (vm.spec.disks[0].id, vm.spec.disks[0].size_mib);
             vm.spec.disks[0].size_mib += 100;
