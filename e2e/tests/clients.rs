@@ -119,8 +119,10 @@ fn ansible_playbooks_change_nothing_the_second_time() {
         let hosts = inventory[group]["hosts"].as_array().unwrap_or_else(|| panic!("no group {group}: {out}"));
         assert_eq!(hosts.len(), 3, "{group}: {out}");
     }
+    // Ansible marks what comes from outside by a wrapper around the text.
     let address = &inventory["_meta"]["hostvars"]["web-00"]["ansible_host"];
-    assert!(address.as_str().unwrap().starts_with("10.60.0."), "{out}");
+    let address = address.as_str().or_else(|| address["__ansible_unsafe"].as_str());
+    assert!(address.is_some_and(|address| address.starts_with("10.60.0.")), "{out}");
 
     twice(&mut dev, "power.yml", &["--extra-vars", "power=poweredoff"]);
     twice(&mut dev, "power.yml", &["--extra-vars", "power=running"]);

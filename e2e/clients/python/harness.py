@@ -42,6 +42,7 @@ class Client(OneServerXRPC):
     def _do_request(self, method, params):
         if method not in self.cloud.done:
             raise Missing(method)
+        self.cloud.called.add(method)
         answer = super()._do_request(method, params)
         if answer[0]:
             self.cloud.answered.add(method)
@@ -60,7 +61,7 @@ class Cloud:
 
     def __init__(self, endpoint, session):
         self.endpoint = endpoint
-        self.answered = set()
+        self.called, self.answered = set(), set()
         self.numbers = itertools.count(1)
         proxy = xmlrpc.client.ServerProxy(endpoint, encoding="utf-8")
         self.done = {name for name in proxy.system.listMethods() if name.startswith("one.")}
@@ -75,6 +76,13 @@ class Cloud:
         group = self.admin.group.allocate(self.fresh(word))
         kinds = "VM+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VMGROUP"
         self.admin.acl.addrule(*OneAcl().parse_rule(f"@{group} {kinds}/* CREATE"))
+        return group
+
+    def outside(self, word="outside"):
+        """A new group that is in no VDC: its members see no host, network or datastore unless permissions say so."""
+        group = self.group(word)
+        if group in self.admin.vdc.info(0).GROUPS.ID:
+            self.admin.vdc.delgroup(0, group)
         return group
 
     def tenant(self, word="tenant", groups=()):

@@ -123,9 +123,10 @@ def templates_become_vms(cloud):
         'CONTEXT=[NETWORK="YES",WHO="$NAME"]\nNOTE="t"'
     )
     cloud.hosts()
-    vm = one.template.instantiate(template, "", False, 'NOTE="v"\nMEMORY=32', False)
+    unnamed = one.template.instantiate(template, "", True)
+    equal(one.vm.info(unnamed).NAME, f"{one.template.info(template).NAME}-{unnamed}", "the name made of the template's")
+    vm = one.template.instantiate(template, cloud.fresh("vm"), False, 'NOTE="v"\nMEMORY=32', False)
     info = cloud.vm_state(vm, 3, 3)
-    equal(info.NAME, f"{one.template.info(template).NAME}-{vm}", "the name made of the template's")
     equal((info.TEMPLATE["TEMPLATE_ID"], info.TEMPLATE["MEMORY"]), (str(template), "32"), "template and override")
     equal(info.USER_TEMPLATE["NOTE"], "v", "an attribute given anew")
     disk, nic, context = (info.TEMPLATE[name] for name in ("DISK", "NIC", "CONTEXT"))
@@ -139,7 +140,7 @@ def templates_become_vms(cloud):
     own = int(info.TEMPLATE["DISK"]["IMAGE_ID"])
     assert own != image, "a persistent copy has images of its own"
     equal(one.image.info(own).PERSISTENT, 1, "and they are persistent")
-    cloud.end(vm, named, kept)
+    cloud.end(vm, unnamed, named, kept)
     refused(pyone.OneNoExistsException, one.template.instantiate, 99999, "x")
     one.template.delete(template)
 
@@ -148,7 +149,7 @@ def templates_become_vms(cloud):
 def templates_are_not_a_way_around_rights(cloud):
     one = cloud.admin
     image, network = cloud.image(), cloud.network()
-    _, tenant = cloud.tenant()
+    _, tenant = cloud.tenant("sly", [cloud.outside()])
     one.vn.chmod(network, 1, 1, 0, 0, 0, 0, 0, 0, 0)
     for text in (f"DISK=[IMAGE_ID={image}]", f"NIC=[NETWORK_ID={network}]"):
         refused(pyone.OneException, tenant.vm.allocate, f"CPU=0.01\nMEMORY=16\n{text}", True)

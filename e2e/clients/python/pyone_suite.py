@@ -16,6 +16,12 @@ import owned
 import storage
 import system
 
+# What cannot succeed at present, and why. It has to be called all the same.
+UNREACHABLE = {
+    name: "a persistent image gets its disk's content back, and not the snapshots of the VM's disk"
+    for name in ("one.image.snapshotdelete", "one.image.snapshotflatten", "one.image.snapshotrevert")
+}
+
 MODULES = [system, access, infrastructure, storage, networks, owned, machines, machine_devices]
 
 
@@ -30,7 +36,13 @@ def main():
     print(f"planned: {len(left)} methods: {', '.join(left)}")
     complaints = [f"failed: {name}" for name in failed]
     if not only:
-        complaints += [f"answered, and in no case: {name}" for name in sorted(cloud.done - cloud.answered)]
+        complaints += [f"answered, and in no case: {name}" for name in sorted(cloud.done - cloud.answered - UNREACHABLE.keys())]
+        complaints += [f"never called: {name}" for name in sorted(cloud.done - cloud.called)]
+        complaints += [f"succeeds, and is called unreachable: {name}" for name in UNREACHABLE if name in cloud.answered]
+    for name, why in UNREACHABLE.items():
+        print(f"called, and always refused: {name}: {why}")
+    if failed:
+        complaints.append(f"{len(failed)} cases failed")
     if complaints:
         harness.fail(complaints)
 

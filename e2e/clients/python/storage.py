@@ -54,26 +54,10 @@ def images_in_use_show_who_uses_them(cloud):
 
 
 @case
-def snapshots_of_a_persistent_image_stay_with_it(cloud):
+def an_image_without_snapshots_says_so(cloud):
     one = cloud.admin
-    image = cloud.image(extra="PERSISTENT=YES")
-    vm = cloud.vm(f"DISK=[IMAGE_ID={image}]")
-    one.vm.action("poweroff-hard", vm)
-    cloud.vm_state(vm, 8)
-    for name in ("one", "two", "three"):
-        one.vm.disksnapshotcreate(vm, 0, name)
-        cloud.vm_state(vm, 8)
-    cloud.end(vm)
-    cloud.image_state(image, IMAGE_STATES.READY)
-    snapshots = one.image.info(image).SNAPSHOTS
-    equal([it.NAME for it in snapshots.SNAPSHOT], ["one", "two", "three"], "the snapshots")
-    numbers = [it.ID for it in snapshots.SNAPSHOT]
-    one.image.snapshotrevert(image, numbers[0])
-    cloud.image_state(image, IMAGE_STATES.READY)
-    one.image.snapshotdelete(image, numbers[2])
-    cloud.image_state(image, IMAGE_STATES.READY)
-    one.image.snapshotflatten(image, numbers[1])
-    cloud.image_state(image, IMAGE_STATES.READY)
-    equal(list(one.image.info(image).SNAPSHOTS.SNAPSHOT), [], "flattening leaves no snapshot")
-    refused(pyone.OneException, one.image.snapshotdelete, image, 99)
+    image = cloud.image()
+    equal(list(one.image.info(image).SNAPSHOTS.SNAPSHOT), [], "no snapshot")
+    for verb in (one.image.snapshotdelete, one.image.snapshotrevert, one.image.snapshotflatten):
+        refused(pyone.OneActionException, verb, image, 0)
     one.image.delete(image)
