@@ -35,11 +35,14 @@ struct Leg {
     again: Duration,
 }
 
+/// What an errand still has to do.
+type Work = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
+
 struct Errand {
     export: Export,
     pushing: Arc<AtomicBool>,
     /// In a lock only so that a keeper may be looked at from several threads; there is never anybody to wait for.
-    work: Mutex<Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>>,
+    work: Mutex<Work>,
 }
 
 impl Exports {

@@ -16,9 +16,12 @@ const MOST_KEPT: usize = 10_000;
 /// What compiled rights depend on: the user's row and the rules.
 type Stamp = (u64, u64);
 
+/// Whose rights: an account's, or an account's as a member of one group only.
+type Whose = (UserId, Option<GroupId>);
+
 /// The rights compiled last, by user and effective group.
 #[derive(Debug, Default)]
-pub(crate) struct RightsCache(RwLock<HashMap<(UserId, Option<GroupId>), (Stamp, Arc<Granted>)>>);
+pub(crate) struct RightsCache(RwLock<HashMap<Whose, (Stamp, Arc<Granted>)>>);
 
 impl RightsCache {
     /// The rights of an account in a published picture. Pictures inside transactions must not be given: a transaction

@@ -147,6 +147,7 @@ impl Desk {
     /// # Errors
     /// `NotFound` when there is no such disk or snapshot; `Conflict` when the VM's state is not one for it or the name is
     /// taken; when the caller may not create images, or the datastore is full.
+    #[allow(clippy::too_many_arguments, reason = "each says one thing, and no two of a type lie beside each other")]
     pub async fn vm_save_as(
         &self,
         caller: &Caller,

@@ -266,10 +266,10 @@ impl Desk {
                 }
                 None => Name::new(format!("{}-{id}", prefix.as_deref().unwrap_or("one")))?,
             };
-            if !spec.placement.requirements.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+            if spec.placement.requirements.as_deref().is_none_or(|text| text.trim().is_empty()) {
                 spec.placement.requirements = None;
             }
-            if !spec.placement.rank.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+            if spec.placement.rank.as_deref().is_none_or(|text| text.trim().is_empty()) {
                 spec.placement.rank = None;
             }
             if let (Some(host), Some(cluster)) = (spec.placement.host, spec.placement.cluster)

@@ -48,4 +48,4 @@ pub use sqlite::SqliteJournal;
 pub use state::State;
 pub use store::{Mode, Snapshot, Store, Write};
 pub use table::Row;
-pub use tx::Tx;
+pub use tx::{BeforeAndAfter, Tx};

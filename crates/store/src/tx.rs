@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// The most bytes a document may take.
 pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
 
+/// An object as it was before a transaction, if it was there, and as it is now.
+pub type BeforeAndAfter<T> = (Option<Arc<Row<T>>>, Arc<Row<T>>);
+
 /// What a closure reads and changes. It reads its own writes; nobody else sees them before they are durable.
 pub struct Tx {
     state: State,
@@ -116,7 +119,7 @@ impl Tx {
     /// The objects of a noun that this transaction has created or changed so far, by id, each as it was before (if it
     /// was there) and as it is now.
     #[must_use]
-    pub fn changed<T: Noun>(&self) -> Vec<(Option<Arc<Row<T>>>, Arc<Row<T>>)> {
+    pub fn changed<T: Noun>(&self) -> Vec<BeforeAndAfter<T>> {
         let (first, last) = (T::object(T::from_raw(0)), T::object(T::from_raw(u32::MAX)));
         let ids = self.touched.range(first..=last).map(|object| T::from_raw(object.id));
         ids.filter_map(|id| Some((self.base.get::<T>(id).cloned(), self.state.get::<T>(id)?.clone()))).collect()

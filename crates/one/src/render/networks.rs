@@ -73,11 +73,7 @@ pub(crate) fn template(network: &Network) -> Attributes {
 }
 
 fn elements_of_address(xml: &mut Xml, addresses: &Addresses, kind: RangeKind, suffix: &str) {
-    if suffix.is_empty() || kind == RangeKind::Ether {
-        xml.cdata(&format!("MAC{suffix}"), &addresses.mac.to_string());
-    } else {
-        xml.cdata(&format!("MAC{suffix}"), &addresses.mac.to_string());
-    }
+    xml.cdata(&format!("MAC{suffix}"), &addresses.mac.to_string());
     if let Some(ip) = addresses.ip4 {
         xml.cdata(&format!("IP{suffix}"), &ip.to_string());
     }
@@ -90,7 +86,7 @@ fn elements_of_address(xml: &mut Xml, addresses: &Addresses, kind: RangeKind, su
     }
 }
 
-fn range(xml: &mut Xml, network: &Network, range: &AddressRange, used: u64, leases: Option<&[&LeaseSeen]>) {
+fn range(xml: &mut Xml, range: &AddressRange, used: u64, leases: Option<&[&LeaseSeen]>) {
     xml.within("AR", |xml| {
         xml.cdata("AR_ID", &range.id.to_string());
         if let Some(prefix) = range.global {
@@ -128,7 +124,6 @@ fn range(xml: &mut Xml, network: &Network, range: &AddressRange, used: u64, leas
             }
         });
     });
-    let _ = network;
 }
 
 /// `VNET`; with the leases where `leases` says so.
@@ -180,9 +175,9 @@ pub(crate) fn network(row: &Row<Network>, view: &View, leases: bool) -> String {
                         let mine: Vec<&LeaseSeen> =
                             used.leases.iter().filter(|lease| lease.range == Some(of.id)).collect();
                         let count = used.by_range.get(&of.id).copied().unwrap_or(0);
-                        range(xml, network, of, count, Some(&mine));
+                        range(xml, of, count, Some(&mine));
                     }
-                    None => range(xml, network, of, 0, None),
+                    None => range(xml, of, 0, None),
                 }
             }
         });

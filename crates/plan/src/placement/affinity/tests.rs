@@ -225,8 +225,8 @@ fn broken(group: &VmGroup, placed: &BTreeMap<VmId, (String, HostId)>) -> Option<
             let same = name == other_name;
             let together = host == other_host;
             let says = format!("vm {vm} of {name} on {host}, vm {other} of {other_name} on {other_host}");
-            if same && role.policy == RolePolicy::AntiAffined && together
-                || same && role.policy == RolePolicy::Affined && !together
+            let broken = if together { RolePolicy::AntiAffined } else { RolePolicy::Affined };
+            if same && role.policy == broken
                 || (company(group, name).len() > 1 && company(group, name).contains(other_name.as_str())) && !together
                 || in_set(&group.anti_affined, name, other_name) && together
             {
