@@ -7,7 +7,7 @@
 use super::streams::Links;
 use holm_desk::{Desk, Missed, View};
 use holm_model::vms::{Vm, VmPhase};
-use holm_model::{Change, HostId, NetworkId, ObjectKind, VmId};
+use holm_model::{Change, HostId, NetworkId, ObjectKind, SecurityGroupId, VmId};
 use std::collections::{BTreeSet, HashMap};
 
 /// Follows the feed until the store closes.
@@ -77,6 +77,12 @@ impl Follower {
                     let network = NetworkId(change.object.id);
                     let vms = view.world().vms().filter(|vm| vm.spec.nics.iter().any(|nic| nic.network == network));
                     hosts.extend(vms.filter_map(|vm| vm.phase.host()));
+                }
+                // Its rules are in the plan of every network with a card in it.
+                ObjectKind::SecurityGroup => {
+                    let vms = view.security_group_vms(SecurityGroupId(change.object.id));
+                    let vms = [vms.updated, vms.outdated, vms.updating, vms.failed].concat();
+                    hosts.extend(vms.into_iter().filter_map(|vm| view.row::<Vm>(vm)?.value.phase.host()));
                 }
                 // A VM is placed only when its images are ready, and an image does not change from then on.
                 _ => {}
