@@ -7,7 +7,7 @@ use crate::exports::Exports;
 use crate::face::{Face, shorten};
 use crate::ledger::{Ending, Run, VmMemory};
 use crate::networks::Networks;
-use crate::reconcile::{Action, Decision, Kind, Note, Pad, Sight, Undone, Wanted, back_off, decide};
+use crate::reconcile::{Action, Decision, Kind, Note, Pad, Sight, Undone, Wanted, back_off, decide, has_old_ports};
 use crate::scribe::Scribe;
 use holm_driver::{Drivers, Fault, FaultClass, Fetch, MachineOrder, MachineSeen, Port, Push, RunState, Shape};
 use holm_model::host_plan::{BootPlan, VmPlan};
@@ -195,7 +195,7 @@ impl Keeper {
             return;
         }
         let removed = self.pad.removed && *wanted == Wanted::Absent;
-        let (pressed, tended) = (self.pad.pressed, self.pad.tended);
+        let (pressed, tended, trimmed) = (self.pad.pressed, self.pad.tended, self.pad.trimmed);
         // A press under way goes on counting: changing anything else of a VM must not prolong its grace for ever.
         let pressed = pressed.filter(|_| match (&self.last, wanted) {
             (Wanted::Here(old), Wanted::Here(new)) => {
@@ -203,12 +203,13 @@ impl Keeper {
             }
             _ => false,
         });
-        self.pad = Pad { removed, pressed, tended, ..Pad::default() };
+        self.pad = Pad { removed, pressed, tended, trimmed, ..Pad::default() };
         self.last = wanted.clone();
     }
 
     fn note_seen(&mut self, seen: Option<&MachineSeen>) {
         let runs = seen.is_some_and(|s| s.pid.is_some());
+        self.pad.trimmed = self.pad.trimmed.filter(|_| !runs);
         match (runs, self.running_since) {
             (true, None) => self.running_since = Some(self.common.now()),
             (false, Some(_)) => {
@@ -337,6 +338,11 @@ impl Keeper {
             (Action::Start, Wanted::Here(plan)) => return self.start(plan, memory, seen).await,
             (Action::Tend, Wanted::Here(plan)) => return self.tend(plan, seen).await,
             (Action::Arrange, Wanted::Here(plan)) => self.arrange(plan, seen, &self.pad).await?,
+            (Action::Trim, Wanted::Here(plan)) => {
+                let keep = plan.nics.iter().map(|nic| nic.id).collect();
+                limited("removing its old ports", common.drivers.links.ensure_ports(vm, &keep)).await?;
+                self.pad.trimmed = Some(plan.generation);
+            }
             (Action::Save, _) => within(MEMORY_LIMIT, "saving its memory", machines.ensure_saved(vm)).await?,
             (Action::Drop, _) => limited("dropping its saved memory", machines.ensure_unsaved(vm)).await?,
             (Action::Cpus(running), _) => {
@@ -353,7 +359,7 @@ impl Keeper {
             (Action::Remove, Wanted::Absent) => self.remove().await?,
             (Action::Note(note), _) => self.write(note, memory, wanted).await,
             // A decision never pairs these; doing nothing is safe, and the next look decides again.
-            (Action::Start | Action::Tend | Action::Arrange | Action::Remove, _) => {}
+            (Action::Start | Action::Tend | Action::Arrange | Action::Trim | Action::Remove, _) => {}
         }
         Ok(Came::Done)
     }
@@ -415,7 +421,7 @@ impl Keeper {
             ready = self.fetch(plan) => ready?,
             () = self.moot(plan) => return Ok(Came::Moot),
         }
-        if memory.run.as_ref().is_some_and(|r| r.generation != plan.generation) {
+        if has_old_ports(plan, memory) {
             // Ports the plan no longer has must not stay; those it has are made again below.
             limited("removing its old ports", common.drivers.links.ensure_ports_absent(self.vm)).await?;
         }

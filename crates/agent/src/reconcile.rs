@@ -4,13 +4,14 @@
 //!   nothing there ──Start──> running ──Press...──> shut down ──Off──> nothing there
 //!         ▲                  │   │ └─grace over / hard──Off──────────────▲
 //!         │ └──back-off── died ┘ ├─ Tend, Cpus, Arrange
-//!         └─────────Start─── saved <──Save     (saved, to be off: Drop)
+//!         └─────────Start─── saved <──Save     (saved, to be off: Drop; off or saved for good: Trim)
 //!   absent: Remove, whatever is there
 //! ```
 //!
 //! # Invariants
 //!
 //! * Nothing is removed unless the plan says *absent*.
+//! * A VM that rests without a process has no ports but those of its plan's cards.
 //! * Saved memory is dropped only when the plan says off; snapshots are put in order before a start.
 //! * Nothing is started when something of it may run, and nothing that ended for good is started for the same `boot_seq`.
 //! * Every decision without an action either is settled or says when to look again.
@@ -47,6 +48,8 @@ pub struct Pad {
     pub tended: Option<(u64, bool)>,
     /// What the running guest did not follow.
     pub undone: Option<Undone>,
+    /// The generation whose cards are the only ones that still have ports.
+    pub trimmed: Option<u64>,
     /// Whether everything of it was removed.
     pub removed: bool,
     /// The kind of action that failed last, and when it may be tried again.
@@ -102,6 +105,8 @@ pub enum Action {
     Tend,
     /// Put its snapshots in order.
     Arrange,
+    /// Remove the ports of cards it no longer has.
+    Trim,
     /// Save its memory and end its process.
     Save,
     /// Drop its saved memory.
@@ -124,6 +129,7 @@ pub enum Kind {
     Cpus,
     Tend,
     Arrange,
+    Trim,
     Save,
     Drop,
     Press,
@@ -141,6 +147,7 @@ impl Action {
             Self::Cpus(_) => Kind::Cpus,
             Self::Tend => Kind::Tend,
             Self::Arrange => Kind::Arrange,
+            Self::Trim => Kind::Trim,
             Self::Save => Kind::Save,
             Self::Drop => Kind::Drop,
             Self::Press => Kind::Press,
@@ -306,7 +313,7 @@ fn saved(sight: &Sight<'_>, plan: &VmPlan) -> Decision {
             return sight.note(Note::Stopped, Observed::Saved);
         }
         Power::On | Power::Paused if let Some(why) = refusal(sight, plan) => {
-            return Decision::rest(Observed::Saved).say(why);
+            return trimmed(sight, plan, Decision::rest(Observed::Saved).say(why));
         }
         _ => {}
     }
@@ -315,7 +322,7 @@ fn saved(sight: &Sight<'_>, plan: &VmPlan) -> Decision {
     }
     match plan.power {
         Power::On | Power::Paused => sight.act(Action::Start, Observed::Saved),
-        _ => Decision::rest(Observed::Saved),
+        _ => trimmed(sight, plan, Decision::rest(Observed::Saved)),
     }
 }
 
@@ -341,9 +348,29 @@ pub(crate) fn situation(plan: &VmPlan, memory: &VmMemory, seen: Option<&MachineS
 /// Puts snapshots in order before `then`, while no process has the disks open.
 fn arranged(sight: &Sight<'_>, plan: &VmPlan, starts: bool, then: Decision) -> Decision {
     if !deeds::needed(plan, sight.memory, Situation::Off { starts }) {
+        return if starts { then } else { trimmed(sight, plan, then) };
+    }
+    first(sight, Action::Arrange, then)
+}
+
+/// Takes the ports of cards that went while no process had them before `then`: their networks may have to go, and their
+/// addresses may be somebody else's by now. A start does the same by itself.
+fn trimmed(sight: &Sight<'_>, plan: &VmPlan, then: Decision) -> Decision {
+    if sight.pad.trimmed == Some(plan.generation) || !has_old_ports(plan, sight.memory) {
         return then;
     }
-    let mut act = sight.act(Action::Arrange, then.observed);
+    first(sight, Action::Trim, then)
+}
+
+/// Whether there may be ports of cards that the plan no longer has: they were made for another generation than its. A VM
+/// that is as it was created never had other cards.
+pub(crate) fn has_old_ports(plan: &VmPlan, memory: &VmMemory) -> bool {
+    plan.generation != memory.run.as_ref().map_or(1, |run| run.generation)
+}
+
+/// Does `action` before `then`.
+fn first(sight: &Sight<'_>, action: Action, then: Decision) -> Decision {
+    let mut act = sight.act(action, then.observed);
     act.message = act.message.or(then.message);
     act
 }

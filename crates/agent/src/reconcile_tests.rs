@@ -424,6 +424,7 @@ fn follow(
         Action::Save => *there = Some(seen(RunState::Saved, boot)),
         Action::Drop => *there = Some(seen(RunState::Gone(Ended::Unseen), boot)),
         Action::Arrange => memory.arranging = false,
+        Action::Trim => pad.trimmed = Some(1),
         Action::Press => pad.pressed = Some((pad.pressed.map_or(now, |p| p.0), now)),
         Action::Off => *there = Some(seen(RunState::Gone(Ended::Unseen), boot)),
         Action::Remove => (*there, pad.removed) = (None, true),
@@ -443,6 +444,29 @@ fn follow(
     if there.as_ref().is_none_or(|s| s.pid.is_none()) {
         (pad.pressed, pad.tended) = (None, None);
     }
+}
+
+#[test]
+fn ports_of_cards_that_went_do_not_stay() {
+    let later = |power| match plan(power, 1, RestartPolicy::OnFailure) {
+        Wanted::Here(plan) => Wanted::Here(Arc::new(VmPlan { generation: 2, ..(*plan).clone() })),
+        other => other,
+    };
+    let trimmed = Pad { trimmed: Some(2), ..Pad::default() };
+    for (power, there, observed) in
+        [(Power::Off, None, Observed::Off), (Power::Saved, Some(seen(RunState::Saved, 1)), Observed::Saved)]
+    {
+        // As it ran, it has the cards of its plan.
+        let same = ask(&plan(power, 1, RestartPolicy::OnFailure), &ran(1, false), there.clone(), &Pad::default(), 5);
+        assert_eq!((same.action, same.observed), (None, observed));
+        let changed = ask(&later(power), &ran(1, false), there.clone(), &Pad::default(), 5);
+        assert_eq!((changed.action, changed.observed), (Some(Action::Trim), observed));
+        let done = ask(&later(power), &ran(1, false), there, &trimmed, 5);
+        assert_eq!((done.action, done.wake, done.observed), (None, None, observed));
+    }
+    // Whoever starts removes them on the way.
+    let starts = ask(&later(Power::On), &ran(0, false), None, &Pad::default(), 5);
+    assert_eq!(starts.action, Some(Action::Start));
 }
 
 proptest! {

@@ -4,6 +4,7 @@
 //! found out whether the caller may, and the result is written in one transaction.
 
 use crate::change::{Asked, Left};
+use crate::resolve::{rank, requirement};
 use crate::view::{find_id, see};
 use crate::vms::check_room;
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
@@ -279,6 +280,11 @@ impl Desk {
             )?;
             let before = hand.vm.clone();
             work(&mut hand.vm.spec, &mut hand.vm.meta.attributes)?;
+            let placement = &hand.vm.spec.placement;
+            requirement("requirements", placement.requirements.as_deref())?;
+            rank("rank", placement.rank.as_deref())?;
+            requirement("datastore_requirements", placement.datastore_requirements.as_deref())?;
+            rank("datastore_rank", placement.datastore_rank.as_deref())?;
             let attributes = &hand.vm.meta.attributes;
             attributes.check()?;
             crate::restricted::check_change(ObjectKind::Vm, &before.meta.attributes, attributes, &hand.asked.caller)?;

@@ -1,11 +1,12 @@
 //! One call of a method by somebody who has proved who they are.
 
-use crate::codes::Failure;
+use crate::codes::{ACTION, Failure, called};
 use crate::door::Inner;
 use crate::template;
 use crate::xmlrpc::{Fault, Params};
-use holm_desk::{Caller, Desk, Intent, View};
-use holm_model::{Attributes, ObjectKind};
+use holm_desk::{Caller, Desk, ErrorKind, Intent, View};
+use holm_model::vms::EndedVm;
+use holm_model::{Attributes, ObjectKind, VmId};
 
 /// A call. Parameters are counted as the documentation of the interface does: 1 is the first one after the session.
 pub(crate) struct Request<'a> {
@@ -81,8 +82,16 @@ impl Request<'_> {
         self.caller.user_id().0
     }
 
-    /// What the desk says about an object that a parameter names.
+    /// What the desk says about an object that a parameter names. A VM that is over is still shown, so it is in the
+    /// wrong state rather than unknown.
     pub(crate) fn failed(&self, error: &holm_desk::Error, kind: ObjectKind, id: u32) -> Failure {
+        let unknown = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Gone) && error.field.is_none();
+        let is_over = || self.view().get_id::<EndedVm>(&self.caller, VmId(id)).is_ok();
+        if kind == ObjectKind::Vm && unknown && is_over() {
+            let noun = called(kind);
+            return Failure::new(ACTION, format!("This action is not available for {noun} [{id}]: its state is DONE."))
+                .about(id.into());
+        }
         Failure::of(error, kind, id.into(), self.user())
     }
 

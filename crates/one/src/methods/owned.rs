@@ -2,6 +2,7 @@
 
 use crate::codes::Failure;
 use crate::request::{Request, Update};
+use crate::template::Reading as _;
 use crate::xmlrpc::Answer;
 use holm_desk::Owned;
 use holm_model::{GroupId, LockLevel, UserId};
@@ -21,7 +22,9 @@ fn done<T: Owned, R>(request: &Request<'_>, id: u32, outcome: Result<R, holm_des
 /// `(id, template, type)`
 pub(crate) async fn update<T: Owned>(request: &Request<'_>) -> Result<Answer, Failure> {
     let (id, key) = ident::<T>(request)?;
-    let (given, how) = (request.template(2)?, Update::of(request, 3)?);
+    let (mut given, how) = (request.template(2)?, Update::of(request, 3)?);
+    // The name has an element and a method of its own; clients send back the text that the object was made from.
+    given.take("NAME");
     let change = move |attributes: &mut holm_model::Attributes| {
         how.apply(attributes, given);
         Ok(())

@@ -43,14 +43,8 @@ pub(crate) fn vm_id(request: &Request<'_>, at: usize) -> Result<VmId, Failure> {
     request.id(at, ObjectKind::Vm).map(VmId)
 }
 
-/// What the desk says about a VM. A VM that is over is still shown, so it is in the wrong state rather than unknown.
+/// What the desk says about a VM.
 pub(crate) fn refused(request: &Request<'_>, error: &Error, id: VmId) -> Failure {
-    let unknown = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Gone) && error.field.is_none();
-    if unknown && request.view().get_id::<EndedVm>(&request.caller, id).is_ok() {
-        let noun = called(ObjectKind::Vm);
-        return Failure::new(ACTION, format!("This action is not available for {noun} [{id}]: its state is DONE."))
-            .about(id.0.into());
-    }
     request.failed(error, ObjectKind::Vm, id.0)
 }
 
@@ -292,7 +286,8 @@ async fn group_join(request: &Request<'_>) -> Result<Answer, Failure> {
     let group = VmGroupId(request.id(2, ObjectKind::VmGroup)?);
     let role = request.text(3)?.to_owned();
     match request.desk().vm_group_join(&request.caller, &request.intent, id, group, role).await {
-        Err(error) if error.kind == ErrorKind::NotFound && error.field.is_some() => {
+        // Of the two that the call names, the VM is there for the caller: so it is the group that is not.
+        Err(error) if error.kind == ErrorKind::NotFound && request.view().get_id::<Vm>(&request.caller, id).is_ok() => {
             Err(Failure::missing(ObjectKind::VmGroup, group.0.into()))
         }
         outcome => done(request, id, outcome),

@@ -85,6 +85,8 @@ struct Machine {
     host: HostId,
     session: HostSession,
     seq: u64,
+    /// The plan it has: like a real link, the front-end sends another one only when it says something new.
+    plan: Option<holm_model::host_plan::HostPlan>,
 }
 
 /// Parameters, each turned into what it stands for.
@@ -259,7 +261,7 @@ impl Cloud {
         };
         let report = HostReport { seq: 1, full: true, facts: Some(facts), ..HostReport::default() };
         self.desk.host_report(&session, report).await.expect("taken");
-        self.hosts.lock().await.push(Machine { host: id, session, seq: 1 });
+        self.hosts.lock().await.push(Machine { host: id, session, seq: 1, plan: None });
         self.settle().await;
         id
     }
@@ -289,6 +291,10 @@ impl Cloud {
         let plan = self.desk.host_plan(machine.host).expect("has a plan");
         let now = self.clock.now();
         let view = self.desk.view();
+        if machine.plan.as_ref().is_some_and(|had| !holm_desk::is_news(had, &plan, view.world())) {
+            return;
+        }
+        machine.plan = Some(plan.clone());
         let status = |vm: &holm_model::host_plan::VmPlan| VmStatus {
             observed: match vm.power {
                 Power::On => Observed::Running,

@@ -67,7 +67,7 @@ async fn disks_come_and_go_and_grow() {
     cloud.int("one.vm.detach", params![id, 1]).await;
     cloud.settle().await;
     assert_eq!(cloud.vm(id).await.all("TEMPLATE/DISK/SIZE"), ["128"]);
-    cloud.refused("one.vm.detach", params![id, 7], 1024, "").await;
+    cloud.refused("one.vm.detach", params![id, 7], 2048, "no disk 7").await;
     cloud.refused("one.vm.detach", params![id, -1], 2048, "does not exist").await;
     cloud.refused("one.vm.attach", params![id, "NIC=[NETWORK_ID=0]"], 2048, "DISK").await;
     cloud.refused("one.vm.attach", params![id, "DISK=[IMAGE_ID=99]"], 1024, "").await;
@@ -168,5 +168,5 @@ async fn cards_have_addresses_and_aliases() {
     cloud
         .refused("one.vm.attachnic", params![id, format!("NIC_ALIAS=[NETWORK_ID={net},PARENT=none]")], 2048, "PARENT")
         .await;
-    cloud.refused("one.vm.detachnic", params![id, 77], 1024, "").await;
+    cloud.refused("one.vm.detachnic", params![id, 77], 2048, "no network card 77").await;
 }

@@ -38,7 +38,7 @@ async fn roles_come_and_go_and_have_vms() {
     assert_eq!(cloud.vm(vm).await.all("TEMPLATE/VMGROUP").len(), 0);
     cloud.int("one.vm.vmgroupadd", params![vm, id, "db"]).await;
     assert_eq!(cloud.vm(vm).await.at("TEMPLATE/VMGROUP/ROLE"), "db");
-    cloud.refused("one.vm.vmgroupadd", params![vm, 99, "db"], 2048, "").await;
+    cloud.refused("one.vm.vmgroupadd", params![vm, 99, "db"], 1024, "vm group [99]").await;
     cloud.int("one.vm.vmgroupdel", params![vm]).await;
     cloud.int("one.vmgroup.roledelete", params![id, role]).await;
     cloud.int("one.vmgroup.update", params![id, "OTHER=y", 0]).await;

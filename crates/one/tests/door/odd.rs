@@ -45,7 +45,7 @@ async fn odd_values_come_back_as_they_were() {
             .await;
         assert_eq!(cloud.vm(id).await.at("NAME"), name);
     }
-    for name in ["a<b", "a:b", "$x", "a\u{7}b"] {
+    for name in ["a<b", "a:b", "$x"] {
         let template = as_xml(&[("CPU", "1"), ("MEMORY", "64"), ("NAME", name)]);
         match cloud.call("one.vm.allocate", params![template, true]).await {
             crate::cloud::Got::Refused(code, _) => assert!([16384, 8192].contains(&code)),

@@ -65,6 +65,7 @@ async fn a_persistent_copy_is_a_template_and_images_of_its_own() {
     // One that cannot be made leaves nothing behind.
     let before = cloud.text("one.imagepool.info", params![-2, -1, -1]).await;
     cloud.refused("one.template.instantiate", params![template, "again", false, "CPU=x", true], 16384, "CPU").await;
+    cloud.decide().await;
     assert_eq!(
         cloud.text("one.imagepool.info", params![-2, -1, -1]).await.matches("<NAME>").count(),
         before.matches("<NAME>").count()
