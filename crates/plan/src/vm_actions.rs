@@ -1,7 +1,7 @@
 //! What can be asked of a VM, when, and what it makes of the VM.
 //!
 //! The desk asks these rules for its users, the engine for scheduled actions. They change the desire alone: the spec
-//! and what goes with it. What of it the host has not confirmed yet is the VM's [`Attempt`]; while one is under way,
+//! and what goes with it. What of it the host has not confirmed yet is the VM's [`Attempt`](holm_model::vms::Attempt); while one is under way,
 //! nothing else is begun, and when the host says that it could not, the spec is put right again ([`attempts`]).
 
 use crate::vm::changed;

@@ -191,8 +191,7 @@ pub(crate) fn complaints(xml: &str) -> Vec<String> {
         }
     }
     // Pools that the notation does not spell out hold the noun's documents. VMs in a pool have two forms.
-    let noun =
-        name.strip_suffix("_POOL").map(|noun| if noun == "VMTEMPLATE" || noun == "VM_GROUP" { noun } else { noun });
+    let noun = name.strip_suffix("_POOL");
     if let Some(documents) = noun.and_then(|noun| SCHEMA.documents.get(noun)) {
         let mut wrong = Vec::new();
         for child in root.children().filter(Node::is_element) {

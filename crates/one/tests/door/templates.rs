@@ -77,7 +77,7 @@ async fn a_persistent_copy_is_a_template_and_images_of_its_own() {
 async fn what_is_done_to_a_template_goes_on_to_its_images() {
     let cloud = Cloud::new().await;
     let image = datablock(&cloud, "data", 64).await;
-    let body = format!("NAME=web\nCPU=0.5\nMEMORY=128\nDISK=[IMAGE=data]\nDISK=[TYPE=fs,SIZE=5]");
+    let body = "NAME=web\nCPU=0.5\nMEMORY=128\nDISK=[IMAGE=data]\nDISK=[TYPE=fs,SIZE=5]";
     let template = cloud.int("one.template.allocate", params![body]).await;
     let mut chmod = vec![P::I(template)];
     chmod.extend([-1, -1, -1, 1, -1, -1, -1, -1, -1].map(P::I));
