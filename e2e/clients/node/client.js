@@ -47,6 +47,9 @@ async function main() {
   const again = (await call(cloud.getTemplate(id), 'info')).VMTEMPLATE;
   assert.deepStrictEqual([again.NAME, again.TEMPLATE.MORE, again.TEMPLATE.CPU], [`${name} 2`, '1', '0.01']);
 
+  // The client takes the id 0 for no answer at all, so somebody else's VM has it.
+  await call(cloud, 'createVM', 'NAME="npm-zero"\nCPU=0.01\nMEMORY=16', true);
+
   // VMs: one of the template, one by itself.
   const first = await call(cloud.getTemplate(id), 'instantiate', 'npm-first', false, '');
   const running = (it) => it.VM.STATE === '3' && it.VM.LCM_STATE === '3';

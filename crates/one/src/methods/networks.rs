@@ -75,7 +75,11 @@ async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
 /// `(id, template, type)`: what Holm understands of the template is a change of the network itself.
 async fn update(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::Network)?;
-    let (given, how) = (request.template(2)?, Update::of(request, 3)?);
+    let (mut given, how) = (request.template(2)?, Update::of(request, 3)?);
+    // These have elements or methods of their own; clients send back the text that the network was made from.
+    for name in ["NAME", "AR", "PHYDEV", "VLAN_ID", "AUTOMATIC_VLAN_ID", "VXLAN_MC", "CLUSTER_IDS"] {
+        given.take(name);
+    }
     let view = request.view();
     let row = view
         .get_id::<Network>(&request.caller, NetworkId(id))
