@@ -48,7 +48,7 @@ async function main() {
   assert.deepStrictEqual([again.NAME, again.TEMPLATE.MORE, again.TEMPLATE.CPU], [`${name} 2`, '1', '0.01']);
 
   // The client takes the id 0 for no answer at all, so somebody else's VM has it.
-  await call(cloud, 'createVM', 'NAME="npm-zero"\nCPU=0.01\nMEMORY=16', true);
+  await call(cloud, 'createVM', 'NAME="zero"\nCPU=0.01\nMEMORY=16', true);
 
   // VMs: one of the template, one by itself.
   const first = await call(cloud.getTemplate(id), 'instantiate', 'npm-first', false, '');
