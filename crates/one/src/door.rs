@@ -133,12 +133,7 @@ impl Inner {
             self.desk.password_login(name, Secret(secret.to_owned()), peer).await
         };
         caller.map_err(|error| match error.kind {
-            ErrorKind::Unauthenticated | ErrorKind::RateLimited { .. } | ErrorKind::NotFound | ErrorKind::Forbidden => {
-                match error.kind {
-                    ErrorKind::RateLimited { .. } => Failure::of(&error, ObjectKind::User, -1, 0),
-                    _ => nobody(),
-                }
-            }
+            ErrorKind::Unauthenticated | ErrorKind::NotFound | ErrorKind::Forbidden => nobody(),
             _ => Failure::of(&error, ObjectKind::User, -1, 0),
         })
     }

@@ -91,10 +91,7 @@ impl Part {
         match self {
             Self::All => Some(true),
             Self::Ids(first, last) => Some((first..=last).contains(&id)),
-            Self::Page { skip, take } if seen < skip => {
-                let _ = take;
-                Some(false)
-            }
+            Self::Page { skip, .. } if seen < skip => Some(false),
             Self::Page { skip, take } => (seen - skip < take).then_some(true),
         }
     }

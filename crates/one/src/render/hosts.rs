@@ -119,9 +119,66 @@ pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
     xml.into_string()
 }
 
-fn pci(_xml: &mut Xml, _host: &Host) {}
+/// The PCI devices as the host reports them. None is ever given to a VM, so each is free.
+fn pci(xml: &mut Xml, host: &Host) {
+    for device in host.status.facts.iter().flat_map(|facts| &facts.pci) {
+        // The kernel writes DOMAIN:BUS:SLOT.FUNCTION; the interface has a colon before the function too.
+        let mut parts = device.address.split([':', '.']);
+        let (domain, bus, slot, function) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(domain), Some(bus), Some(slot), Some(function)) => (domain, bus, slot, function),
+            _ => continue,
+        };
+        let hex = |number: u16| format!("{number:04x}");
+        xml.within("PCI", |xml| {
+            xml.cdata("ADDRESS", &format!("{domain}:{bus}:{slot}:{function}"))
+                .cdata("BUS", bus)
+                .cdata("CLASS", &hex(device.class))
+                .cdata("CLASS_NAME", "")
+                .cdata("DEVICE", &hex(device.device))
+                .cdata("DEVICE_NAME", "")
+                .cdata("DOMAIN", domain)
+                .cdata("FUNCTION", function)
+                .cdata("IFNAME", "")
+                .cdata("NUMA_NODE", &device.numa_node.map_or("-".to_owned(), |node| node.to_string()))
+                .cdata("SHORT_ADDRESS", &format!("{bus}:{slot}.{function}"))
+                .cdata("SLOT", slot)
+                .cdata("SRIOV", "NO")
+                .cdata("TYPE", &format!("{}:{}:{}", hex(device.vendor), hex(device.device), hex(device.class)))
+                .cdata("VENDOR", &hex(device.vendor))
+                .cdata("VENDOR_NAME", "")
+                .text("VMID", -1);
+        });
+    }
+}
 
-fn numa(_xml: &mut Xml, _host: &Host) {}
+/// The NUMA nodes as the host reports them. No VM is pinned, so every processor is free and nothing is used.
+fn numa(xml: &mut Xml, host: &Host) {
+    for node in host.status.facts.iter().flat_map(|facts| &facts.numa) {
+        xml.within("NODE", |xml| {
+            for (id, threads) in node.cores.iter().enumerate() {
+                let processors: Vec<String> = threads.iter().map(|thread| format!("{thread}:-1")).collect();
+                xml.within("CORE", |xml| {
+                    xml.cdata("CPUS", &processors.join(","))
+                        .cdata("DEDICATED", "NO")
+                        .text("FREE", threads.len())
+                        .text("ID", id);
+                });
+            }
+            for pool in &node.huge_pages {
+                xml.within("HUGEPAGE", |xml| {
+                    xml.text("PAGES", pool.pages).text("SIZE", pool.size_kib).text("USAGE", 0);
+                });
+            }
+            let distances: Vec<String> = node.distances.iter().map(ToString::to_string).collect();
+            xml.within("MEMORY", |xml| {
+                xml.cdata("DISTANCE", &distances.join(" "))
+                    .text("TOTAL", node.memory_mib * KIB_PER_MIB)
+                    .text("USAGE", 0);
+            })
+            .text("NODE_ID", node.id);
+        });
+    }
+}
 
 /// `MONITORING`: the newest sample.
 pub(crate) fn monitoring(row: &Row<Host>, sample: Option<&holm_model::samples::HostSample>) -> String {
@@ -167,4 +224,73 @@ pub(crate) fn cluster(row: &Row<Cluster>, view: &View) -> String {
         xml.attributes("TEMPLATE", &cluster.meta.attributes);
     });
     xml.into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holm_model::hosts::{HostFacts, HostPhase, HostSpec, HostStatus, HugePages, NumaNode, PciDevice};
+    use holm_model::{ClusterId, GroupId, HostId, Meta, Name, Permissions, Timestamp, UserId};
+
+    #[test]
+    fn devices_and_nodes_are_shown_as_reported() {
+        let numa_node = NumaNode {
+            id: 0,
+            cores: vec![vec![0, 2], vec![1, 3]],
+            memory_mib: 4,
+            huge_pages: vec![HugePages { size_kib: 2048, pages: 7, free: 7 }],
+            distances: vec![10, 20],
+            ..NumaNode::default()
+        };
+        let device = |address: &str| PciDevice {
+            address: address.into(),
+            vendor: 0x8086,
+            device: 0x10ed,
+            class: 0x0200,
+            ..PciDevice::default()
+        };
+        let facts = HostFacts {
+            numa: vec![numa_node],
+            pci: vec![device("0000:01:00.3"), device("nonsense")],
+            ..HostFacts::default()
+        };
+        let name = Name::new("edge").expect("is a name");
+        let host = Host {
+            id: HostId(0),
+            meta: Meta::new(
+                name,
+                (UserId(0), GroupId(0)),
+                Permissions::default(),
+                Attributes::default(),
+                Timestamp::default(),
+            ),
+            cluster: ClusterId(0),
+            spec: HostSpec::default(),
+            phase: HostPhase::Ready,
+            status: HostStatus { facts: Some(facts), ..HostStatus::default() },
+            certificate_sha256: String::new(),
+            trouble: None,
+        };
+        let mut xml = Xml::new();
+        xml.within("X", |xml| {
+            pci(xml, &host);
+            numa(xml, &host);
+        });
+        let text = xml.into_string();
+        let document = roxmltree::Document::parse(&text).expect("is XML");
+        let all = |tag: &str| -> Vec<String> {
+            let nodes = document.descendants().filter(|node| node.has_tag_name(tag));
+            nodes.map(|node| node.text().unwrap_or("").to_owned()).collect()
+        };
+        assert_eq!(all("ADDRESS"), ["0000:01:00:3"], "an address that is none is not shown");
+        assert_eq!((all("SHORT_ADDRESS"), all("TYPE")), (vec!["01:00.3".into()], vec!["8086:10ed:0200".into()]));
+        assert_eq!(
+            (all("CPUS"), all("FREE")),
+            (vec!["0:-1,2:-1".into(), "1:-1,3:-1".into()], vec!["2".into(), "2".into()])
+        );
+        assert_eq!(
+            (all("SIZE"), all("TOTAL"), all("DISTANCE")),
+            (vec!["2048".into()], vec!["4096".into()], vec!["10 20".into()])
+        );
+    }
 }
