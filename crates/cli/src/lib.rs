@@ -33,14 +33,13 @@ pub mod vnc;
 pub mod wait;
 pub mod websocket;
 
-use clap::Parser;
 use errors::Exit;
 use std::process::ExitCode;
 
 /// Runs the command with the process' arguments and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Printing fails when nobody reads any more, which is no reason to complain to them.

@@ -1,13 +1,13 @@
 //! The guide to all commands, written from the same definition as their help.
 
-use crate::args::Cli;
-use clap::{Arg, Command, CommandFactory};
+use crate::args;
+use clap::{Arg, Command};
 use std::fmt::Write;
 
 /// All commands as one page of Markdown.
 #[must_use]
 pub fn markdown() -> String {
-    let mut root = Cli::command().term_width(100);
+    let mut root = args::command().term_width(100);
     root.build();
     let mut page = String::from(
         "# The command `holm`\n\n<!-- Written from the definition of the commands; change it there. -->\n\n\
@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        args::command().debug_assert();
     }
 
     #[test]
     fn every_command_has_examples_that_parse() {
-        let root = Cli::command();
+        let root = args::command();
         let mut found = Vec::new();
         leaves(&root, "", &mut found);
         assert!(found.len() > 40, "only {} commands", found.len());
@@ -124,8 +124,7 @@ mod tests {
         if line.contains("xargs holm vm delete") && !call.contains("list") {
             return;
         }
-        use clap::Parser;
-        if let Err(error) = Cli::try_parse_from(&words) {
+        if let Err(error) = args::parse(&words) {
             panic!("{path}: {line}\n{error}");
         }
     }

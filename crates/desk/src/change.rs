@@ -1,10 +1,8 @@
 //! What every change has in common: one transaction, its audit line, idempotency, preconditions.
 
-use crate::view::{Owned, Seen, find_for, number};
+use crate::view::{Owned, Seen, number};
 use crate::{Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::operations::{Operation, OperationVerb};
-use holm_model::permissions::Access;
-use holm_model::users::{Group, User};
 use holm_model::{Attributes, Meta, Name, ObjectRef, OperationId, Permissions, Timestamp, UserId};
 use holm_store::{AuditLine, Noun, Row, Tx};
 use std::sync::Arc;
@@ -19,21 +17,6 @@ pub struct Accepted<T> {
     pub row: Arc<Row<T>>,
     /// What was asked.
     pub operation: Arc<Row<Operation>>,
-}
-
-/// A change of what every owned object has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MetaChange {
-    /// A new name.
-    pub name: Option<String>,
-    /// New attributes, replacing all there are.
-    pub attributes: Option<Attributes>,
-    /// New permissions.
-    pub permissions: Option<Permissions>,
-    /// A new owner, by id or name.
-    pub owner: Option<String>,
-    /// A new group, by id or name.
-    pub group: Option<String>,
 }
 
 /// Who asked for a change and when; handed into transactions.
@@ -293,64 +276,6 @@ impl Desk {
         Ok(view
             .row::<Operation>(operation.id)
             .unwrap_or_else(|| Arc::new(Row { revision: view.revision(), value: operation })))
-    }
-
-    /// Changes name, attributes (access manage), permissions (access admin, or the owner), owner or group
-    /// (administrators) of an object of noun `T`.
-    ///
-    /// # Errors
-    /// When there is no such object, the caller may not, or a value is refused.
-    pub async fn meta_change<T: Owned>(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        key: &str,
-        change: MetaChange,
-    ) -> Result<Arc<Row<T>>, Error> {
-        let key = key.to_owned();
-        let id = self
-            .change(caller, intent, "meta.change", move |tx, asked| {
-                let row = find_for::<T>(tx, &asked.caller, &key, Access::Use)?.clone();
-                asked.precondition(&row)?;
-                let mut value = row.value.clone();
-                let owned_by_caller = value.owned().owner == asked.caller.user_id();
-                let may = |access: Access| find_for::<T>(tx, &asked.caller, &key, access).map(|_| ());
-                if let Some(name) = change.name {
-                    may(Access::Manage)?;
-                    value.owned_mut().name = Name::new(name)?;
-                }
-                if let Some(attributes) = change.attributes {
-                    may(Access::Manage)?;
-                    attributes.check()?;
-                    let before = &row.value.owned().attributes;
-                    crate::restricted::check_change(T::KIND, before, &attributes, &asked.caller)?;
-                    value.owned_mut().attributes = attributes;
-                }
-                if let Some(permissions) = change.permissions {
-                    if !owned_by_caller {
-                        may(Access::Admin)?;
-                    }
-                    value.owned_mut().permissions = permissions;
-                }
-                if let Some(owner) = change.owner {
-                    require_admin(&asked.caller, "give objects to other users")?;
-                    let owner = find_for::<User>(tx, &asked.caller, &owner, Access::Use)?.value.id;
-                    value.owned_mut().owner = owner;
-                }
-                if let Some(group) = change.group {
-                    let group = find_for::<Group>(tx, &asked.caller, &group, Access::Use)?.value.id;
-                    if !owned_by_caller {
-                        may(Access::Admin)?;
-                    }
-                    value.owned_mut().group = group;
-                }
-                let id = value.id();
-                check_name_free::<T>(tx, &value.owned().name, value.owned().owner, Some(id))?;
-                tx.put(value);
-                Ok((id, Some(T::object(id))))
-            })
-            .await?;
-        self.present::<T>(id)
     }
 
     /// The row of an object that was there a moment ago.

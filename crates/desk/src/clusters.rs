@@ -2,7 +2,7 @@
 
 use crate::change::Left;
 use crate::datastores::require_create;
-use crate::owned::check_name;
+use crate::owned::{MetaChange, check_name};
 use crate::view::{find_for, number};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::acl::AclKind;
@@ -33,6 +33,15 @@ pub struct ClusterDraft {
     pub attributes: Attributes,
     /// Whether its hosts are to reach nothing at first. By default they reach the datastores made at first start.
     pub bare: bool,
+}
+
+/// A change of a cluster. What is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
+    /// How VMs without a policy of their own are placed.
+    pub policy: Option<PlacementPolicy>,
 }
 
 impl Desk {
@@ -69,20 +78,20 @@ impl Desk {
         .await
     }
 
-    /// Changes how VMs without a policy of their own are placed on the cluster's hosts.
+    /// Changes a cluster.
     ///
     /// # Errors
-    /// When there is no such cluster or the caller may not.
+    /// When there is no such cluster, the caller may not, or a value is refused.
     pub async fn cluster_change(
         &self,
         caller: &Caller,
         intent: &Intent,
-        id: ClusterId,
-        policy: PlacementPolicy,
+        key: &str,
+        change: ClusterChange,
     ) -> Result<Arc<Row<Cluster>>, Error> {
-        self.edit::<Cluster>(caller, intent, id, "cluster.change", Access::Manage, move |_, _, cluster| {
-            cluster.spec.policy = policy;
-            Ok(())
+        self.edit_key::<Cluster>(caller, intent, key, "cluster.change", move |tx, asked, cluster| {
+            cluster.spec.policy = change.policy.unwrap_or(cluster.spec.policy);
+            change.meta.apply(tx, asked, cluster)
         })
         .await
     }

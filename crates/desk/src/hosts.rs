@@ -1,9 +1,9 @@
 //! Hosts: what users decide of them.
 
-use crate::change::{Asked, Left, check_name_free};
+use crate::change::{Asked, Left};
 use crate::clusters::public;
 use crate::datastores::{administered, require_create};
-use crate::owned::check_name;
+use crate::owned::{MetaChange, check_name};
 use crate::view::{find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::acl::AclKind;
@@ -27,8 +27,10 @@ pub struct HostDraft {
 }
 
 /// A change of what users decide of a host. What is not given stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
     /// Whether new VMs may be placed there.
     pub schedulable: Option<Schedulable>,
     /// CPU kept back from VMs.
@@ -156,22 +158,14 @@ impl Desk {
         key: &str,
         change: HostChange,
     ) -> Result<Arc<Row<Host>>, Error> {
-        let key = key.to_owned();
-        let id = self
-            .change(caller, intent, "host.change", move |tx, asked| {
-                let row = find_for::<Host>(tx, &asked.caller, &key, Access::Manage)?.clone();
-                asked.precondition(&row)?;
-                let mut value = row.value.clone();
-                value.spec.schedulable = change.schedulable.unwrap_or(value.spec.schedulable);
-                value.spec.reserved_cpu = change.reserved_cpu.unwrap_or(value.spec.reserved_cpu);
-                value.spec.reserved_memory_mib = change.reserved_memory_mib.unwrap_or(value.spec.reserved_memory_mib);
-                check_name_free::<Host>(tx, &value.meta.name, value.meta.owner, Some(value.id))?;
-                let id = value.id;
-                tx.put(value);
-                Ok((id, Some(Host::object(id))))
-            })
-            .await?;
-        self.present::<Host>(id)
+        self.edit_key::<Host>(caller, intent, key, "host.change", move |tx, asked, host| {
+            let spec = &mut host.spec;
+            spec.schedulable = change.schedulable.unwrap_or(spec.schedulable);
+            spec.reserved_cpu = change.reserved_cpu.unwrap_or(spec.reserved_cpu);
+            spec.reserved_memory_mib = change.reserved_memory_mib.unwrap_or(spec.reserved_memory_mib);
+            change.meta.apply(tx, asked, host)
+        })
+        .await
     }
 
     /// Deletes a host. Its agent is turned away from then on. VMs on it hold it, unless `force` says that the machine

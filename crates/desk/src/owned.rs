@@ -2,13 +2,100 @@
 
 use crate::change::{Asked, check_name_free};
 use crate::restricted;
-use crate::view::{Owned, check_access, find_id, number, see};
+use crate::view::{Owned, check_access, find, find_for, find_id, number, see};
 use crate::{Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::permissions::Access;
 use holm_model::users::{Group, User};
-use holm_model::{Attributes, GroupId, Lock, LockLevel, Name, Permissions, UserId};
+use holm_model::{AttributeValue, Attributes, GroupId, Lock, LockLevel, Name, Permissions, UserId};
 use holm_store::{Row, Tx};
 use std::sync::Arc;
+
+/// A change of what every owned object has. What is not given stays.
+///
+/// A noun's own change carries one, so that both are one transaction; [`Desk::meta_change`] is for nouns that have
+/// nothing else to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetaChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// Attributes by name with their new values; none take the attribute away. Those not named stay.
+    pub attributes: Vec<(String, Vec<AttributeValue>)>,
+    /// New permissions.
+    pub permissions: Option<Permissions>,
+    /// A new owner, by id or name.
+    pub owner: Option<String>,
+    /// A new group, by id or name.
+    pub group: Option<String>,
+}
+
+impl MetaChange {
+    /// Changes an object that the caller has access manage to. What each part needs besides is said at
+    /// [`Desk::permit`] and [`Desk::give`].
+    pub(crate) fn apply<T: Owned>(self, tx: &Tx, asked: &Asked, value: &mut T) -> Result<(), Error> {
+        let (id, caller) = (value.id(), &asked.caller);
+        let before = value.owned().clone();
+        if let Some(permissions) = self.permissions {
+            set_permissions(value, caller, permissions)?;
+        }
+        if !self.attributes.is_empty() {
+            let attributes = &mut value.owned_mut().attributes;
+            for (name, values) in self.attributes {
+                set_attribute(attributes, name, values);
+            }
+            check_attributes(value, &before.attributes, caller)?;
+        }
+        if let Some(name) = self.name {
+            value.owned_mut().name = Name::new(name)?;
+        }
+        if let Some(owner) = self.owner {
+            let owner = find::<User>(tx, caller, &owner).map_err(|e| e.field("owner"))?.value.id;
+            set_owner(tx, caller, value, owner)?;
+        }
+        if let Some(group) = self.group {
+            let group = find_for::<Group>(tx, caller, &group, Access::Use).map_err(|e| e.field("group"))?;
+            value.owned_mut().group = group.value.id;
+        }
+        let after = value.owned();
+        if (&before.name, before.owner) != (&after.name, after.owner) {
+            check_name::<T>(tx, &after.name, after.owner, id)?;
+            // Names are what people call things by here, also those of nouns that need no unique ones elsewhere.
+            check_name_free::<T>(tx, &after.name, after.owner, Some(id))?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives an attribute these values, at the place where it was.
+fn set_attribute(attributes: &mut Attributes, name: String, values: Vec<AttributeValue>) {
+    let all = &mut attributes.0;
+    let at = all.iter().position(|(known, _)| *known == name).unwrap_or(all.len());
+    all.retain(|(known, _)| *known != name);
+    all.splice(at..at, values.into_iter().map(|value| (name.clone(), value)));
+}
+
+fn check_attributes<T: Owned>(value: &T, before: &Attributes, caller: &Caller) -> Result<(), Error> {
+    let after = &value.owned().attributes;
+    after.check()?;
+    restricted::check_change(T::KIND, before, after, caller)
+}
+
+fn set_permissions<T: Owned>(value: &mut T, caller: &Caller, after: Permissions) -> Result<(), Error> {
+    // The admin bits, and all of everybody else's.
+    if (value.owned().permissions.octal() ^ after.octal()) & 0o117 != 0 {
+        check_access(value, caller, Access::Admin)?;
+    }
+    value.owned_mut().permissions = after;
+    Ok(())
+}
+
+fn set_owner<T: Owned>(tx: &Tx, caller: &Caller, value: &mut T, owner: UserId) -> Result<(), Error> {
+    if owner != value.owned().owner {
+        // It is their quota that is used from then on.
+        find_id::<User>(tx, caller, owner, Access::Manage).map_err(|e| e.field("owner"))?;
+        value.owned_mut().owner = owner;
+    }
+    Ok(())
+}
 
 impl Desk {
     /// Changes one object: finds it with the caller's rights (a lock counts), lets `work` change it and puts it back.
@@ -33,6 +120,35 @@ impl Desk {
         self.present::<T>(id)
     }
 
+    /// Changes name, attributes, permissions, owner or group of an object. Needs access manage, and what the parts need
+    /// besides.
+    ///
+    /// # Errors
+    /// When there is no such object, the caller may not, or a value is refused.
+    pub async fn meta_change<T: Owned>(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        change: MetaChange,
+    ) -> Result<Arc<Row<T>>, Error> {
+        self.edit_key::<T>(caller, intent, key, "meta.change", move |tx, asked, value| change.apply(tx, asked, value))
+            .await
+    }
+
+    /// As [`Self::edit`], of what an id or a name means, with access manage.
+    pub(crate) async fn edit_key<T: Owned>(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        action: &'static str,
+        work: impl FnOnce(&mut Tx, &Asked, &mut T) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Arc<Row<T>>, Error> {
+        let id = find::<T>(&self.view().0, caller, key)?.value.id();
+        self.edit::<T>(caller, intent, id, action, Access::Manage, work).await
+    }
+
     /// Changes an object's attributes. Needs access manage.
     ///
     /// # Errors
@@ -46,11 +162,9 @@ impl Desk {
         work: impl FnOnce(&mut Attributes) -> Result<(), Error> + Send + 'static,
     ) -> Result<Arc<Row<T>>, Error> {
         self.edit::<T>(caller, intent, id, "attributes.change", Access::Manage, move |_, asked, value| {
-            let attributes = &mut value.owned_mut().attributes;
-            let before = attributes.clone();
-            work(attributes)?;
-            attributes.check()?;
-            restricted::check_change(T::KIND, &before, attributes, &asked.caller)
+            let before = value.owned().attributes.clone();
+            work(&mut value.owned_mut().attributes)?;
+            check_attributes(value, &before, &asked.caller)
         })
         .await
     }
@@ -99,12 +213,7 @@ impl Desk {
                     None => {}
                 }
             }
-            // The admin bits, and all of everybody else's.
-            if (before ^ after) & 0o117 != 0 {
-                check_access(value, &asked.caller, Access::Admin)?;
-            }
-            value.owned_mut().permissions = Permissions::from_octal(after)?;
-            Ok(())
+            set_permissions(value, &asked.caller, Permissions::from_octal(after)?)
         })
         .await
     }
@@ -124,13 +233,11 @@ impl Desk {
         group: Option<GroupId>,
     ) -> Result<Arc<Row<T>>, Error> {
         self.edit::<T>(caller, intent, id, "give", Access::Manage, move |tx, asked, value| {
-            let before = (value.owned().owner, value.owned().group);
-            if let Some(owner) = owner.filter(|owner| *owner != before.0) {
-                find_id::<User>(tx, &asked.caller, owner, Access::Manage).map_err(|e| e.field("owner"))?;
+            if let Some(owner) = owner.filter(|owner| *owner != value.owned().owner) {
+                set_owner(tx, &asked.caller, value, owner)?;
                 check_name::<T>(tx, &value.owned().name, owner, id)?;
-                value.owned_mut().owner = owner;
             }
-            if let Some(group) = group.filter(|group| *group != before.1) {
+            if let Some(group) = group.filter(|group| *group != value.owned().group) {
                 find_id::<Group>(tx, &asked.caller, group, Access::Use).map_err(|e| e.field("group"))?;
                 value.owned_mut().group = group;
             }

@@ -1,6 +1,7 @@
 //! Virtual machines: what users want of them.
 
 use crate::change::{Asked, Left, check_name_free};
+use crate::owned::MetaChange;
 use crate::resolve::Names;
 use crate::view::{find, find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
@@ -35,6 +36,8 @@ pub enum PowerAction {
 /// A change of a VM's size or behavior. What is not given stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
     /// Physical CPU booked for it.
     pub cpu: Option<CpuShare>,
     /// Processors the guest sees.
@@ -384,13 +387,14 @@ impl Desk {
             if let Some((host, _)) = row.value.books() {
                 check_room(tx, &row.value, host, &value.spec)?;
             }
+            change.meta.apply(tx, asked, &mut value)?;
             if value.spec != row.value.spec {
                 holm_plan::vm::changed(&mut value);
                 // What was booked until now is billed as it was.
                 holm_plan::vm::split_stay(&mut value, VmVerb::Resize, Some(asked.caller.user_id()), asked.now);
                 tx.account(&row.value, &value);
-                tx.put(value.clone());
             }
+            tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Resize, Vm::object(value.id), value.generation);
             Ok(Left { value, operation })
         })

@@ -222,7 +222,7 @@ impl Cloud {
             let states = [Schedulable::Enabled, Schedulable::Draining, Schedulable::Disabled];
             let change = HostChange { schedulable: self.chance.pick(&states), ..HostChange::default() };
             let host = self.chance.below(self.script.hosts.into()).to_string();
-            let answer = desk.host_change(&caller, &Default::default(), &host, change).await;
+            let answer = desk.host_change(&caller, &Default::default(), &host, change.clone()).await;
             self.trace.say(format!("host {host} {:?}: {}", change.schedulable, answer.is_ok()));
         }
     }
@@ -373,7 +373,7 @@ impl Cloud {
         for host in 0..self.script.hosts {
             let change = HostChange { schedulable: Some(Schedulable::Enabled), ..HostChange::default() };
             for _ in 0..10 {
-                if desk.host_change(&caller, &Default::default(), &host.to_string(), change).await.is_ok() {
+                if desk.host_change(&caller, &Default::default(), &host.to_string(), change.clone()).await.is_ok() {
                     break;
                 }
             }

@@ -209,6 +209,7 @@ fn meta() -> v1::Meta {
         permissions: "600".into(),
         created_at: "2026-11-22T08:47:05.123Z".into(),
         revision: 1042,
+        lock: None,
         attributes,
     }
 }

@@ -1,5 +1,6 @@
 //! Arguments of `holm host` and `holm cluster`.
 
+use super::owned::OwnedCommand;
 use super::{DeleteArgs, ListArgs, Many, One};
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
@@ -41,6 +42,9 @@ A token works once.")]
         after_help = "Examples:\n  holm host delete edge1\n  holm host delete edge1 --force\n\nA host with VMs is refused unless forced; forced, its VMs are given up as lost."
     )]
     Delete(HostDelete),
+    /// What can be done with everything that has an owner.
+    #[command(flatten)]
+    Owned(OwnedCommand),
 }
 
 /// `holm host join-token`.
@@ -89,6 +93,9 @@ pub enum ClusterCommand {
     /// Delete a cluster without hosts.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm cluster delete berlin")]
     Delete(DeleteArgs),
+    /// What can be done with everything that has an owner.
+    #[command(flatten)]
+    Owned(OwnedCommand),
 }
 
 /// `holm cluster create`.

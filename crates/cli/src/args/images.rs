@@ -1,5 +1,6 @@
 //! Arguments of `holm image`.
 
+use super::owned::OwnedCommand;
 use super::{DeleteArgs, ListArgs, One, WaitArgs};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -30,6 +31,9 @@ command is given again. What arrived is compared with the file by its BLAKE3 dig
     /// Delete an image no VM uses.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm image delete tiny")]
     Delete(DeleteArgs),
+    /// What can be done with everything that has an owner.
+    #[command(flatten)]
+    Owned(OwnedCommand),
 }
 
 /// `holm image import`.

@@ -4,11 +4,12 @@ pub mod access;
 pub mod hosts;
 pub mod images;
 pub mod networks;
+pub mod owned;
 pub mod vms;
 
 use crate::errors::EXIT_CODES;
 use crate::output::Format;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,28 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The definition of the command, with every help text about the noun it stands below.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|noun| {
+        let word = noun.get_name().to_owned();
+        noun.mut_subcommands(|verb| match verb.get_after_help().map(ToString::to_string) {
+            Some(help) if help.contains(owned::PLACEHOLDER) => verb.after_help(help.replace(owned::PLACEHOLDER, &word)),
+            _ => verb,
+        })
+    })
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// When it cannot be understood, or asks for help.
+pub fn parse<S: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = S>) -> clap::error::Result<Cli> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn concat_exit(examples: &str) -> String {

@@ -1,5 +1,6 @@
 //! Arguments of `holm network`.
 
+use super::owned::OwnedCommand;
 use super::{DeleteArgs, ListArgs, One};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -25,6 +26,9 @@ puts VMs on an existing interface of the hosts.")]
     /// Delete a network no VM uses.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm network delete lab")]
     Delete(DeleteArgs),
+    /// What can be done with everything that has an owner.
+    #[command(flatten)]
+    Owned(OwnedCommand),
 }
 
 /// What a network is.

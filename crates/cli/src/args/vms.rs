@@ -1,6 +1,7 @@
 //! Arguments of `holm vm`.
 
 use super::hosts::Policy;
+use super::owned::OwnedCommand;
 use super::{DeleteArgs, ListArgs, Many, One, WaitArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use holm_wire::v1::{DiskCreate, DiskResize, NicCreate};
@@ -85,6 +86,9 @@ guest yours with `stty rows R cols C`.")]
         after_help = "Examples:\n  holm vm wait web\n  holm vm wait web --for off --timeout 2m\n  holm vm wait web --for deleted"
     )]
     Wait(VmWait),
+    /// What can be done with everything that has an owner.
+    #[command(flatten)]
+    Owned(OwnedCommand),
 }
 
 /// `holm vm create`.

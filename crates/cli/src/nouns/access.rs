@@ -1,11 +1,10 @@
 //! `holm context`, `holm completion` and `holm man`: what needs no front-end.
 
+use crate::args::Globals;
 use crate::args::access::{Completion, ContextCommand, Man};
-use crate::args::{Cli, Globals};
 use crate::config::{Context, Environment, Settings};
 use crate::errors::{Error, Exit, Result};
 use crate::output::{Column, Format, Names, Output, Remarks};
-use clap::CommandFactory;
 
 struct Row {
     name: String,
@@ -101,12 +100,12 @@ fn list(output: &Output, settings: &Settings) -> Result {
 
 pub(super) fn completion(globals: &Globals, args: &Completion) -> Result {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "holm", &mut script);
+    clap_complete::generate(args.shell, &mut crate::args::command(), "holm", &mut script);
     Output::new(globals).bytes(&script)
 }
 
 pub(super) fn man(args: &Man) -> Result {
     let refuse = |error: std::io::Error| Error::io(format_args!("write {}", args.dir.display()), &error);
     std::fs::create_dir_all(&args.dir).map_err(refuse)?;
-    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(refuse)
+    clap_mangen::generate_to(crate::args::command(), &args.dir).map_err(refuse)
 }

@@ -1,10 +1,11 @@
 //! `holm cluster`.
 
+use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::hosts::ClusterCommand;
 use crate::errors::Result;
 use crate::output::{Column, Names, Part, show_age};
-use holm_wire::v1::{Cluster, ClusterCreate};
+use holm_wire::v1::{Cluster, ClusterCreate, Meta};
 
 impl Noun for Cluster {
     const PATH: &'static str = "clusters";
@@ -41,6 +42,10 @@ impl Noun for Cluster {
         self.meta.name.clone()
     }
 
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.meta)
+    }
+
     fn mentions(&self) -> Vec<(&'static str, u32)> {
         self.hosts.iter().map(|host| ("hosts", *host)).collect()
     }
@@ -57,9 +62,12 @@ impl Noun for Cluster {
     }
 }
 
+impl Owned for Cluster {}
+
 pub(super) async fn run(app: &App, command: ClusterCommand) -> Result {
     match command {
         ClusterCommand::List(args) => app.list::<Cluster>(&args).await,
+        ClusterCommand::Owned(command) => owned::run::<Cluster>(app, command).await,
         ClusterCommand::Show(one) => app.show::<Cluster>(&one.name).await,
         ClusterCommand::Create(args) => {
             app.create::<Cluster>(&ClusterCreate { name: args.name, policy: args.policy.map(|p| p.word()) }).await

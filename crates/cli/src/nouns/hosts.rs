@@ -1,12 +1,13 @@
 //! `holm host`.
 
+use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::ListArgs;
 use crate::args::hosts::{HostCommand, JoinTokenArgs};
-use crate::client::{path, shaped};
+use crate::client::shaped;
 use crate::errors::Result;
 use crate::output::{Column, Format, Names, Part, show_age, show_mib, show_number};
-use holm_wire::v1::{Host, HostChange, JoinToken, JoinTokenCreate, JoinTokenCreated};
+use holm_wire::v1::{Host, HostChange, JoinToken, JoinTokenCreate, JoinTokenCreated, Meta};
 
 impl Noun for Host {
     const PATH: &'static str = "hosts";
@@ -63,6 +64,10 @@ impl Noun for Host {
 
     fn name(&self) -> String {
         self.meta.name.clone()
+    }
+
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.meta)
     }
 
     fn mentions(&self) -> Vec<(&'static str, u32)> {
@@ -159,9 +164,12 @@ impl Noun for JoinToken {
     }
 }
 
+impl Owned for Host {}
+
 pub(super) async fn run(app: &App, command: HostCommand) -> Result {
     match command {
         HostCommand::List(args) => app.list::<Host>(&args).await,
+        HostCommand::Owned(command) => owned::run::<Host>(app, command).await,
         HostCommand::Show(one) => app.show::<Host>(&one.name).await,
         HostCommand::JoinToken(args) => join_token(app, args).await,
         HostCommand::Drain(many) => schedulable(app, &many.names, "draining").await,
@@ -175,18 +183,8 @@ pub(super) async fn run(app: &App, command: HostCommand) -> Result {
 }
 
 async fn schedulable(app: &App, names: &[String], word: &str) -> Result {
-    let mut changed = Vec::new();
-    let ended = app
-        .each(names, async |name| {
-            let change = HostChange { schedulable: Some(word.to_owned()), ..HostChange::default() };
-            changed.push(app.client.patch(&path(&["hosts", name])?, &change).await?);
-            Ok(())
-        })
-        .await;
-    if !changed.is_empty() {
-        app.print_many::<Host>(&changed, names.len() > 1).await?;
-    }
-    ended
+    let change = HostChange { schedulable: Some(word.to_owned()), ..HostChange::default() };
+    owned::patch::<Host>(app, names, &change).await
 }
 
 async fn join_token(app: &App, args: JoinTokenArgs) -> Result {

@@ -1,5 +1,6 @@
 //! `holm image`.
 
+use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::images::{ImageCommand, ImageImport};
 use crate::client::{Call, path, shaped};
@@ -7,7 +8,7 @@ use crate::errors::{Error, Exit, Result};
 use crate::output::{Column, Names, Part, show_age, show_bytes};
 use crate::upload::Upload;
 use crate::wait::{Look, Wait};
-use holm_wire::v1::{Image, ImageCreate};
+use holm_wire::v1::{Image, ImageCreate, Meta};
 use reqwest::Method;
 use serde_json::Value;
 use std::path::Path;
@@ -63,6 +64,10 @@ impl Noun for Image {
         self.meta.name.clone()
     }
 
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.meta)
+    }
+
     fn parts(&self, _: &Names) -> Vec<Part> {
         let vms: Vec<String> = self.vms.iter().map(u32::to_string).collect();
         vec![
@@ -90,11 +95,14 @@ fn progress(image: &Image) -> String {
     }
 }
 
+impl Owned for Image {}
+
 pub(super) async fn run(app: &App, command: ImageCommand) -> Result {
     match command {
         ImageCommand::List(args) => app.list::<Image>(&args).await,
         ImageCommand::Show(one) => app.show::<Image>(&one.name).await,
         ImageCommand::Delete(args) => app.delete::<Image>(&args, &[]).await,
+        ImageCommand::Owned(command) => owned::run::<Image>(app, command).await,
         ImageCommand::Import(args) => import(app, args).await,
     }
 }

@@ -10,6 +10,7 @@ mod hosts;
 mod images;
 mod networks;
 mod operations;
+mod owned;
 mod raw;
 mod session;
 mod status;
@@ -21,7 +22,7 @@ use crate::client::{Call, Client, path, shaped};
 use crate::config::{Environment, Settings, resolve};
 use crate::errors::{Error, Exit, Result};
 use crate::output::{Column, Format, Names, Output, Part, Remarks};
-use holm_wire::v1::{Operation, Page};
+use holm_wire::v1::{Meta, Operation, Page};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -49,7 +50,12 @@ pub trait Noun: DeserializeOwned + 'static {
         vec![]
     }
 
-    /// Its full description.
+    /// Its ownership, where it has an owner.
+    fn meta(&self) -> Option<&Meta> {
+        None
+    }
+
+    /// Its full description, but for its ownership.
     fn parts(&self, names: &Names) -> Vec<Part>;
 }
 
@@ -149,8 +155,16 @@ impl App {
     pub async fn show<N: Noun>(&self, name: &str) -> Result {
         let (value, object) = self.load::<N>(name).await?;
         if self.output.is_table() {
-            let names = self.names(&[&object]).await;
-            self.output.parts(&object.parts(&names))
+            let mut mentions = object.mentions();
+            mentions.extend(object.meta().into_iter().flat_map(owned::mentions));
+            let names = self.names(mentions).await;
+            let mut parts = object.parts(&names);
+            if let Some(meta) = object.meta() {
+                let lines = parts.iter().position(|part| matches!(part, Part::Table(..))).unwrap_or(parts.len());
+                parts.splice(lines..lines, owned::parts(meta, &names));
+                parts.push(owned::attributes(meta));
+            }
+            self.output.parts(&parts)
         } else {
             self.print_one::<N>(&value).await
         }
@@ -187,17 +201,17 @@ impl App {
                 if objects.is_empty() {
                     return Ok(());
                 }
-                let names = self.names(&objects.iter().collect::<Vec<_>>()).await;
+                let names = self.names(objects.iter().flat_map(Noun::mentions)).await;
                 self.output.table(&N::columns(), &objects, &names)
             }
         }
     }
 
     /// The names of everything the objects mention. What may not be read keeps its id.
-    async fn names<N: Noun>(&self, objects: &[&N]) -> Names {
+    async fn names(&self, mentions: impl IntoIterator<Item = (&'static str, u32)>) -> Names {
         let mut names = Names::default();
         let mut nouns: std::collections::BTreeMap<&'static str, std::collections::BTreeSet<u32>> = Default::default();
-        for (noun, id) in objects.iter().flat_map(|object| object.mentions()) {
+        for (noun, id) in mentions {
             nouns.entry(noun).or_default().insert(id);
         }
         for (noun, ids) in nouns {

@@ -1,10 +1,11 @@
 //! `holm network`.
 
+use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::networks::NetworkCommand;
 use crate::errors::Result;
 use crate::output::{Column, Names, Part, show_age};
-use holm_wire::v1::{Network, NetworkCreate};
+use holm_wire::v1::{Meta, Network, NetworkCreate};
 
 impl Noun for Network {
     const PATH: &'static str = "networks";
@@ -49,6 +50,10 @@ impl Noun for Network {
         self.meta.name.clone()
     }
 
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.meta)
+    }
+
     fn mentions(&self) -> Vec<(&'static str, u32)> {
         // A table shows no leases; asking for every VM's name would cost more than the list.
         vec![]
@@ -89,9 +94,12 @@ impl Noun for Network {
     }
 }
 
+impl Owned for Network {}
+
 pub(super) async fn run(app: &App, command: NetworkCommand) -> Result {
     match command {
         NetworkCommand::List(args) => app.list::<Network>(&args).await,
+        NetworkCommand::Owned(command) => owned::run::<Network>(app, command).await,
         NetworkCommand::Show(one) => app.show::<Network>(&one.name).await,
         NetworkCommand::Delete(args) => app.delete::<Network>(&args, &[]).await,
         NetworkCommand::Create(args) => {

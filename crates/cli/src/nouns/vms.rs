@@ -1,6 +1,7 @@
 //! `holm vm`.
 
 use super::operations::follow;
+use super::owned::{self, Owned};
 use super::{App, Noun, vm_create};
 use crate::args::vms::{VmCommand, VmLog, VmPower, VmResize, VmWait};
 use crate::client::{Call, path, shaped};
@@ -9,7 +10,7 @@ use crate::output::{Column, Format, Names, Part, show_age, show_mib, show_number
 use crate::terminal::LogFilter;
 use crate::wait::{LOOK_WITH_STREAM, Look, Wait};
 use crate::{console, vnc, websocket};
-use holm_wire::v1::{Nic, Vm, VmAccepted, VmChange, VmExplanation};
+use holm_wire::v1::{Meta, Nic, Vm, VmAccepted, VmChange, VmExplanation};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -57,6 +58,10 @@ impl Noun for Vm {
 
     fn name(&self) -> String {
         self.meta.name.clone()
+    }
+
+    fn meta(&self) -> Option<&Meta> {
+        Some(&self.meta)
     }
 
     fn mentions(&self) -> Vec<(&'static str, u32)> {
@@ -114,9 +119,16 @@ fn first_address(vm: &Vm) -> String {
     first(|nic| &nic.ip4).or_else(|| first(|nic| &nic.ip6)).unwrap_or_default()
 }
 
+impl Owned for Vm {
+    fn changed(mut answer: Value) -> Value {
+        answer.get_mut("vm").map(Value::take).unwrap_or(answer)
+    }
+}
+
 pub(super) async fn run(app: &App, command: VmCommand) -> Result {
     match command {
         VmCommand::List(args) => app.list::<Vm>(&args).await,
+        VmCommand::Owned(command) => owned::run::<Vm>(app, command).await,
         VmCommand::Show(one) => app.show::<Vm>(&one.name).await,
         VmCommand::Explain(one) => explain(app, &one.name).await,
         VmCommand::Create(args) => {
@@ -219,6 +231,7 @@ async fn resize(app: &App, args: VmResize) -> Result {
         memory_mib: args.memory,
         disks: args.disk,
         restart: args.restart.map(|restart| restart.word()),
+        ..VmChange::default()
     };
     let answer = app.client.patch(&path(&["vms", &args.name])?, &change).await?;
     let answer = finish(app, answer, args.wait.no_wait, Instant::now() + args.wait.timeout).await?;

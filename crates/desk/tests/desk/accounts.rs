@@ -111,13 +111,15 @@ async fn strangers_see_nothing_and_viewers_change_nothing() {
         permissions: Some(Permissions::from_octal(octal).expect("valid")),
         ..MetaChange::default()
     };
-    ground.desk.meta_change::<Vm>(&lena, &intent(), "web", bits(0o604)).await.expect("the owner may");
+    refused(ground.desk.meta_change::<Vm>(&lena, &intent(), "web", bits(0o604)).await, ErrorKind::Forbidden);
+    ground.desk.meta_change::<Vm>(&lena, &intent(), "web", bits(0o640)).await.expect("the owner may");
+    ground.desk.meta_change::<Vm>(&ground.admin, &intent(), "web", bits(0o604)).await.expect("with access admin");
     ground.desk.view().get::<Vm>(&max, "web").expect("may be seen now");
     refused(ground.desk.vm_delete(&max, &intent(), "web").await, ErrorKind::Forbidden);
     refused(ground.desk.vm_reach(&max, "web"), ErrorKind::Forbidden);
     refused(ground.desk.meta_change::<Vm>(&max, &intent(), "web", bits(0o777)).await, ErrorKind::Forbidden);
     let steal = MetaChange { owner: Some("max".into()), ..MetaChange::default() };
-    refused(ground.desk.meta_change::<Vm>(&lena, &intent(), "web", steal).await, ErrorKind::Forbidden);
+    refused(ground.desk.meta_change::<Vm>(&lena, &intent(), "web", steal).await, ErrorKind::NotFound);
     let lines = ground.desk.audit_lines(&ground.admin, None, 50).await.expect("read");
     assert!(lines.iter().any(|(_, l)| l.action == "vm.delete" && l.outcome.starts_with("refused")), "it is logged");
 

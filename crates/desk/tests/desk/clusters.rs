@@ -1,7 +1,7 @@
 //! Hosts that are made before a machine joins, and the clusters they are in.
 
 use crate::{Ground, claim, intent, refused};
-use holm_desk::{ClusterDraft, DatastoreDraft, ErrorKind, HostChange, HostDraft, JoinTokenDraft};
+use holm_desk::{ClusterChange, ClusterDraft, DatastoreDraft, ErrorKind, HostChange, HostDraft, JoinTokenDraft};
 use holm_model::clusters::{Cluster, PlacementPolicy};
 use holm_model::datastores::{FILE_DATASTORE, IMAGE_DATASTORE, SYSTEM_DATASTORE};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
@@ -113,15 +113,16 @@ async fn a_cluster_goes_when_nothing_is_in_it() {
     desk.cluster_remove_datastore(admin, &intent(), west, ssd).await.expect("removed");
     refused(desk.cluster_remove_datastore(admin, &intent(), west, ssd).await, ErrorKind::Conflict);
     let lena = ground.user("lena").await;
+    let pack = || ClusterChange { policy: Some(PlacementPolicy::Pack), ..ClusterChange::default() };
     for tried in [
         desk.cluster_add_host(&lena, &intent(), west, id).await.err(),
         desk.cluster_add_datastore(&lena, &intent(), west, SYSTEM_DATASTORE).await.err(),
-        desk.cluster_change(&lena, &intent(), west, PlacementPolicy::Pack).await.err(),
+        desk.cluster_change(&lena, &intent(), "west", pack()).await.err(),
     ] {
         let kind = tried.expect("refused").kind;
         assert!(matches!(kind, ErrorKind::Forbidden | ErrorKind::NotFound), "{kind:?}");
     }
-    let changed = desk.cluster_change(admin, &intent(), west, PlacementPolicy::Pack).await.expect("changed");
+    let changed = desk.cluster_change(admin, &intent(), "west", pack()).await.expect("changed");
     assert_eq!(changed.value.spec.policy, PlacementPolicy::Pack);
     desk.cluster_delete(admin, &intent(), "west").await.expect("it is empty");
     assert_eq!(desk.view().datastores_in(west), vec![], "the first datastores have left it");

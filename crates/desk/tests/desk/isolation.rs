@@ -4,10 +4,10 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, BagDraft, Caller, ClusterDraft, DatastoreChange, Desk, Error, ErrorKind, GroupDraft,
-    HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange, NetworkRecovery,
-    PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret, SecurityGroupDraft, UserDraft,
-    VdcResource, VmChange, VmGroupDraft,
+    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Desk, Error, ErrorKind,
+    GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange,
+    NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret, SecurityGroupDraft,
+    UserDraft, VdcResource, VmChange, VmGroupDraft,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
@@ -454,7 +454,7 @@ async fn try_infrastructure(tries: &mut Tries) {
         zone_enable(ZoneId(0), false);
         default_quotas_set(false, Quotas::default());
         cluster_create(ClusterDraft { name: "mine".into(), ..ClusterDraft::default() });
-        cluster_change(ClusterId(0), PlacementPolicy::Pack);
+        cluster_change("0", ClusterChange { policy: Some(PlacementPolicy::Pack), ..ClusterChange::default() });
         cluster_delete("0");
         cluster_add_host(ClusterId(0), HostId(0));
         cluster_remove_host(ClusterId(0), HostId(0));

@@ -165,7 +165,7 @@ async fn restricted_attributes_are_for_administrators() {
     write(&lena, vec![text("TEAM", "db"), text("RAW", "x")]).await.expect("it stays as it is");
     refused(write(&lena, vec![text("TEAM", "db")]).await, ErrorKind::Forbidden);
     refused(write(&lena, vec![text("raw", "y")]).await, ErrorKind::Forbidden);
-    let change = MetaChange { attributes: Some(Attributes::default()), ..MetaChange::default() };
+    let change = MetaChange { attributes: vec![("RAW".into(), vec![])], ..MetaChange::default() };
     refused(desk.meta_change::<Vm>(&lena, &intent(), "web", change).await, ErrorKind::Forbidden);
     let too_many = (0..513).map(|n| text(&format!("A{n}"), "")).collect();
     refused(write(&ground.admin, too_many).await, ErrorKind::Invalid);

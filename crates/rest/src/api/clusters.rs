@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::door::Asker;
-use super::requests::{Command, Key, List, Order, created, json, json_at};
+use super::owned::{changed, created, get, list, lock_routes, shown};
+use super::requests::{Command, Key, List, Order, json};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::State;
@@ -13,8 +14,15 @@ use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+shown! {
+    Cluster, "clusters", "cluster", v1::Cluster: |row, sight| convert::hosts::cluster(row, sight.view);
+}
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(cluster_list, cluster_create)).routes(routes!(cluster_get, cluster_delete))
+    OpenApiRouter::new()
+        .routes(routes!(cluster_list, cluster_create))
+        .routes(routes!(cluster_get, cluster_change, cluster_delete))
+        .merge(lock_routes::<Cluster>())
 }
 
 /// List clusters
@@ -23,9 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of clusters.", body = v1::Page<v1::Cluster>)),
 )]
 async fn cluster_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Cluster>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::hosts::cluster(row, &page.view)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Cluster>(&api, &asker, &query)
 }
 
 /// Create a cluster
@@ -38,8 +44,7 @@ async fn cluster_create(State(api): State<Api>, command: Command<v1::ClusterCrea
     let policy = convert::hosts::policy(command.body.policy.as_deref())?;
     let draft = ClusterDraft { name: command.body.name, policy, ..ClusterDraft::default() };
     let accepted = api.desk().cluster_create(&command.caller, &command.intent, draft).await?;
-    let body = convert::hosts::cluster(&accepted.row, &api.desk().view());
-    created(StatusCode::CREATED, accepted.row.revision, "clusters", body.id, &body)
+    created(&api, &command.caller, &accepted.row)
 }
 
 /// Show a cluster
@@ -49,9 +54,22 @@ async fn cluster_create(State(api): State<Api>, command: Command<v1::ClusterCrea
     responses((status = 200, description = "The cluster.", body = v1::Cluster)),
 )]
 async fn cluster_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let view = api.desk().view();
-    let row = view.get::<Cluster>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::hosts::cluster(&row, &view))
+    get::<Cluster>(&api, &asker, &key)
+}
+
+/// Change a cluster
+///
+/// Its name, ownership, permissions and attributes, and how VMs without a policy of their own are placed.
+#[utoipa::path(
+    patch, path = "/clusters/{cluster}", tag = "clusters",
+    params(("cluster" = String, Path, description = "Id or name.", example = "harbor")),
+    request_body(content = v1::ClusterChange, example = json!({"policy": "pack", "attributes": {"SITE": "north"}})),
+    responses((status = 200, description = "The cluster as it is now.", body = v1::Cluster)),
+)]
+async fn cluster_change(State(api): State<Api>, Key(key): Key, command: Command<v1::ClusterChange>) -> Answer {
+    let change = convert::hosts::cluster_change(command.body)?;
+    let row = api.desk().cluster_change(&command.caller, &command.intent, &key, change).await?;
+    changed(&api, &command.caller, &row)
 }
 
 /// Delete a cluster

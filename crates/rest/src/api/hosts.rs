@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::door::Asker;
-use super::requests::{Command, Id, Key, List, Order, json, json_at, no_content, unknown_parameter};
+use super::owned::{changed, get, list, lock_routes, shown};
+use super::requests::{Command, Id, Key, List, Order, json, no_content, unknown_parameter};
 use crate::convert;
 use crate::problem::{Answer, Refusal};
 use axum::extract::{RawQuery, State};
@@ -16,12 +17,17 @@ use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+shown! {
+    Host, "hosts", "host", v1::Host: |row, sight| convert::hosts::host(row, sight.view);
+}
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(host_list))
         .routes(routes!(host_get, host_change, host_delete))
         .routes(routes!(join_token_list, join_token_create))
         .routes(routes!(join_token_delete))
+        .merge(lock_routes::<Host>())
 }
 
 /// List hosts
@@ -30,9 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of hosts.", body = v1::Page<v1::Host>)),
 )]
 async fn host_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Host>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::hosts::host(row, &page.view)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Host>(&api, &asker, &query)
 }
 
 /// Show a host
@@ -42,14 +46,12 @@ async fn host_list(State(api): State<Api>, asker: Asker, List(query): List) -> A
     responses((status = 200, description = "The host.", body = v1::Host)),
 )]
 async fn host_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let view = api.desk().view();
-    let row = view.get::<Host>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::hosts::host(&row, &view))
+    get::<Host>(&api, &asker, &key)
 }
 
 /// Change a host
 ///
-/// Drain it, take it out of scheduling, or keep back capacity.
+/// Its name, ownership, permissions and attributes; drain it, take it out of scheduling, or keep back capacity.
 #[utoipa::path(
     patch, path = "/hosts/{host}", tag = "hosts",
     params(("host" = String, Path, description = "Id or name.", example = "edge-1")),
@@ -59,7 +61,7 @@ async fn host_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer
 async fn host_change(State(api): State<Api>, Key(key): Key, command: Command<v1::HostChange>) -> Answer {
     let change = convert::hosts::change(command.body)?;
     let row = api.desk().host_change(&command.caller, &command.intent, &key, change).await?;
-    json_at(StatusCode::OK, row.revision, &convert::hosts::host(&row, &api.desk().view()))
+    changed(&api, &command.caller, &row)
 }
 
 /// Delete a host

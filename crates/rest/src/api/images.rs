@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::door::{Asker, Trace};
-use super::requests::{Command, Key, List, Order, created, json, json_at, no_content};
+use super::owned::{change, created, get, list, lock_routes, shown};
+use super::requests::{Command, Key, List, Order, json, json_at, no_content};
 use crate::convert;
 use crate::problem::{Answer, Kind, Refusal};
 use axum::extract::{Request, State};
@@ -22,12 +23,17 @@ use utoipa_axum::routes;
 const STALL: Duration = Duration::from_secs(60);
 const OFFSET: HeaderName = HeaderName::from_static(UPLOAD_OFFSET);
 
+shown! {
+    Image, "images", "image", v1::Image: |row, sight| convert::images::image(row, sight.view);
+}
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(image_list, image_create))
-        .routes(routes!(image_get, image_delete))
+        .routes(routes!(image_get, image_change, image_delete))
         .routes(routes!(content_head, content_append))
         .routes(routes!(image_complete))
+        .merge(lock_routes::<Image>())
 }
 
 /// List images
@@ -38,9 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of images.", body = v1::Page<v1::Image>)),
 )]
 async fn image_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Image>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::images::image(row, &page.view)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Image>(&api, &asker, &query)
 }
 
 /// Create an image
@@ -55,8 +59,7 @@ async fn image_list(State(api): State<Api>, asker: Asker, List(query): List) -> 
 async fn image_create(State(api): State<Api>, command: Command<v1::ImageCreate>) -> Answer {
     let draft = convert::images::draft(command.body)?;
     let accepted = api.desk().image_create(&command.caller, &command.intent, draft).await?;
-    let body = convert::images::image(&accepted.row, &api.desk().view());
-    created(StatusCode::CREATED, accepted.row.revision, "images", body.id, &body)
+    created(&api, &command.caller, &accepted.row)
 }
 
 /// Show an image
@@ -66,9 +69,20 @@ async fn image_create(State(api): State<Api>, command: Command<v1::ImageCreate>)
     responses((status = 200, description = "The image.", body = v1::Image)),
 )]
 async fn image_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let view = api.desk().view();
-    let row = view.get::<Image>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::images::image(&row, &view))
+    get::<Image>(&api, &asker, &key)
+}
+
+/// Change an image
+///
+/// Its name, ownership, permissions and attributes.
+#[utoipa::path(
+    patch, path = "/images/{image}", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    request_body(content = v1::MetaChange, example = json!({"name": "debian-12", "permissions": "644"})),
+    responses((status = 200, description = "The image as it is now.", body = v1::Image)),
+)]
+async fn image_change(State(api): State<Api>, Key(key): Key, command: Command<v1::MetaChange>) -> Answer {
+    change::<Image>(&api, &key, command).await
 }
 
 /// Delete an image

@@ -17,6 +17,7 @@ mod hosts;
 mod images;
 mod networks;
 mod operations;
+mod owned;
 mod vms;
 
 pub use door::Door;

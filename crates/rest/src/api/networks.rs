@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::door::Asker;
-use super::requests::{Command, Key, List, Order, created, json, json_at};
+use super::owned::{change, created, get, list, lock_routes, shown};
+use super::requests::{Command, Key, List, Order, json};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::State;
@@ -12,8 +13,15 @@ use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+shown! {
+    Network, "networks", "network", v1::Network: |row, sight| convert::networks::network(row, sight.view);
+}
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(network_list, network_create)).routes(routes!(network_get, network_delete))
+    OpenApiRouter::new()
+        .routes(routes!(network_list, network_create))
+        .routes(routes!(network_get, network_change, network_delete))
+        .merge(lock_routes::<Network>())
 }
 
 /// List networks
@@ -22,9 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of networks.", body = v1::Page<v1::Network>)),
 )]
 async fn network_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Network>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::networks::network(row, &page.view)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Network>(&api, &asker, &query)
 }
 
 /// Create a network
@@ -39,8 +45,7 @@ async fn network_list(State(api): State<Api>, asker: Asker, List(query): List) -
 async fn network_create(State(api): State<Api>, command: Command<v1::NetworkCreate>) -> Answer {
     let draft = convert::networks::draft(command.body);
     let accepted = api.desk().network_create(&command.caller, &command.intent, draft).await?;
-    let body = convert::networks::network(&accepted.row, &api.desk().view());
-    created(StatusCode::CREATED, accepted.row.revision, "networks", body.id, &body)
+    created(&api, &command.caller, &accepted.row)
 }
 
 /// Show a network
@@ -50,9 +55,20 @@ async fn network_create(State(api): State<Api>, command: Command<v1::NetworkCrea
     responses((status = 200, description = "The network and the addresses lent in it.", body = v1::Network)),
 )]
 async fn network_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let view = api.desk().view();
-    let row = view.get::<Network>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::networks::network(&row, &view))
+    get::<Network>(&api, &asker, &key)
+}
+
+/// Change a network
+///
+/// Its name, ownership, permissions and attributes.
+#[utoipa::path(
+    patch, path = "/networks/{network}", tag = "networks",
+    params(("network" = String, Path, description = "Id or name.", example = "lab")),
+    request_body(content = v1::MetaChange, example = json!({"group": "staff", "permissions": "640"})),
+    responses((status = 200, description = "The network as it is now.", body = v1::Network)),
+)]
+async fn network_change(State(api): State<Api>, Key(key): Key, command: Command<v1::MetaChange>) -> Answer {
+    change::<Network>(&api, &key, command).await
 }
 
 /// Delete a network

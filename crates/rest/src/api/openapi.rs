@@ -140,7 +140,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if changes {
         kinds.extend([Kind::TooLarge, Kind::Timeout]);
         if !open {
-            kinds.extend([Kind::Conflict, Kind::Gone, Kind::PreconditionFailed, Kind::NoSpace]);
+            kinds.extend([Kind::Conflict, Kind::Gone, Kind::Locked, Kind::PreconditionFailed, Kind::NoSpace]);
         }
         if operation.request_body.is_some() {
             kinds.push(Kind::UnsupportedMediaType);

@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::door::Asker;
+use super::owned::{get, list, lock_routes, shown};
 use super::requests::{Command, Key, List, Order, created, json, json_at};
 use crate::convert;
 use crate::problem::Answer;
@@ -12,6 +13,10 @@ use holm_wire::v1;
 use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+shown! {
+    Vm, "vms", "vm", v1::Vm: |row, sight| convert::vms::vm(row, sight.view, sight.caller);
+}
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -24,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(vm_reboot))
         .routes(routes!(vm_pause))
         .routes(routes!(vm_resume))
+        .merge(lock_routes::<Vm>())
 }
 
 /// List VMs
@@ -34,9 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of VMs.", body = v1::Page<v1::Vm>)),
 )]
 async fn vm_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Vm>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::vms::vm(row, &page.view, &asker.caller)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Vm>(&api, &asker, &query)
 }
 
 /// Create a VM
@@ -68,14 +72,12 @@ async fn vm_create(State(api): State<Api>, command: Command<v1::VmCreate>) -> An
     responses((status = 200, description = "The VM.", body = v1::Vm)),
 )]
 async fn vm_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let view = api.desk().view();
-    let row = view.get::<Vm>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::vms::vm(&row, &view, &asker.caller))
+    get::<Vm>(&api, &asker, &key)
 }
 
 /// Change a VM
 ///
-/// Cores, memory and restart policy; disks grow. What a running guest cannot take takes effect at its next start, which
+/// Name, ownership, permissions and attributes; cores, memory and restart policy; disks grow. What a running guest cannot take takes effect at its next start, which
 /// `restart_needed` says.
 #[utoipa::path(
     patch, path = "/vms/{vm}", tag = "vms",

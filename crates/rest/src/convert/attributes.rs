@@ -37,22 +37,30 @@ pub fn to_json(attributes: &Attributes) -> Map<String, Value> {
 pub fn from_json(object: Map<String, Value>) -> Answer<Attributes> {
     let mut all = vec![];
     for (name, value) in object {
-        match value {
-            Value::Array(values) => {
-                for value in values {
-                    let value = one(&name, value)?;
-                    all.push((name.clone(), value));
-                }
-            }
-            value => {
-                let value = one(&name, value)?;
-                all.push((name, value));
-            }
-        }
+        all.extend(values(&name, value)?.into_iter().map(|value| (name.clone(), value)));
     }
     let attributes = Attributes(all);
     attributes.check()?;
     Ok(attributes)
+}
+
+/// Attributes by name with their new values; `null` is none.
+///
+/// # Errors
+/// As for [`from_json`]; the desk checks how many there are.
+pub fn changes(object: Map<String, Value>) -> Answer<Vec<(String, Vec<AttributeValue>)>> {
+    let change = |(name, value): (String, Value)| {
+        let values = if value.is_null() { vec![] } else { values(&name, value)? };
+        Ok((name, values))
+    };
+    object.into_iter().map(change).collect()
+}
+
+fn values(name: &str, value: Value) -> Answer<Vec<AttributeValue>> {
+    match value {
+        Value::Array(values) => values.into_iter().map(|value| one(name, value)).collect(),
+        value => Ok(vec![one(name, value)?]),
+    }
 }
 
 fn one(name: &str, value: Value) -> Answer<AttributeValue> {
@@ -100,5 +108,13 @@ mod tests {
         }
         let Value::Object(object) = json!({"A": 1, "B": true}) else { panic!("is an object") };
         assert_eq!(from_json(object).expect("is fine").text("B"), Some("true"));
+    }
+
+    #[test]
+    fn null_takes_an_attribute_away() {
+        let Value::Object(object) = json!({"A": null, "B": ["1", {"k": "v"}], "C": 7}) else { panic!("is an object") };
+        let changes = changes(object).expect("is fine");
+        let counts: Vec<_> = changes.iter().map(|(name, values)| (name.as_str(), values.len())).collect();
+        assert_eq!(counts, [("A", 0), ("B", 2), ("C", 1)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{cores, meta, share, trouble, word};
 use crate::problem::Answer;
-use holm_desk::{HostChange, Row, View, host_state};
+use holm_desk::{ClusterChange, HostChange, Row, View, host_state};
 use holm_model::clusters::{Cluster, PlacementPolicy};
 use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, Schedulable};
 use holm_model::users::JoinToken;
@@ -94,6 +94,7 @@ pub fn change(change: v1::HostChange) -> Answer<HostChange> {
         other => other.map(|cpu| share("reserved_cpu", cpu)).transpose()?,
     };
     Ok(HostChange {
+        meta: super::meta_change(change.meta)?,
         schedulable: change.schedulable.map(|given| word("schedulable", &given, WORDS)).transpose()?,
         reserved_cpu,
         reserved_memory_mib: change.reserved_memory_mib,
@@ -109,6 +110,17 @@ pub fn cluster(row: &Row<Cluster>, view: &View) -> v1::Cluster {
         policy: super::vms::word_of(row.value.spec.policy, super::vms::POLICIES),
         hosts: view.hosts_in(row.value.id).into_iter().map(|host| host.0).collect(),
     }
+}
+
+/// A change of a cluster.
+///
+/// # Errors
+/// When a word is unknown.
+pub fn cluster_change(change: v1::ClusterChange) -> Answer<ClusterChange> {
+    Ok(ClusterChange {
+        meta: super::meta_change(change.meta)?,
+        policy: change.policy.map(|given| word("policy", &given, super::vms::POLICIES)).transpose()?,
+    })
 }
 
 /// A placement policy by its word; spread by default.

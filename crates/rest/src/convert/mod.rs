@@ -10,8 +10,8 @@ pub mod sessions;
 pub mod vms;
 
 use crate::problem::{Answer, Refusal};
-use holm_desk::Row;
-use holm_model::{Meta, Trouble, TroubleClass};
+use holm_desk::{MetaChange, Row};
+use holm_model::{LockLevel, Meta, Permissions, Trouble, TroubleClass};
 use holm_wire::v1;
 
 /// Name, ownership, permissions and attributes of a row.
@@ -24,8 +24,44 @@ pub fn meta<T>(row: &Row<T>, meta: &Meta) -> v1::Meta {
         permissions: meta.permissions.to_string(),
         created_at: meta.created_at.to_string(),
         revision: row.revision,
+        lock: meta.lock.map(|lock| v1::Lock {
+            level: vms::word_of(lock.level, LOCK_LEVELS),
+            user: lock.owner.0,
+            since: lock.at.to_string(),
+        }),
         attributes: attributes::to_json(&meta.attributes),
     }
+}
+
+/// The first word for a level is the one it is shown by.
+const LOCK_LEVELS: &[(&str, LockLevel)] =
+    &[("use", LockLevel::Use), ("manage", LockLevel::Manage), ("admin", LockLevel::Admin), ("all", LockLevel::Use)];
+
+/// The level of a lock.
+///
+/// # Errors
+/// When the word is unknown.
+pub fn lock_level(change: &v1::LockChange) -> Answer<LockLevel> {
+    word("level", &change.level, LOCK_LEVELS)
+}
+
+/// A change of name, ownership, permissions and attributes.
+///
+/// # Errors
+/// When the permissions are no three octal digits, or an attribute cannot be one.
+pub fn meta_change(change: v1::MetaChange) -> Answer<MetaChange> {
+    let v1::MetaChange { name, owner, group, permissions, attributes } = change;
+    let permissions = permissions.as_deref().map(octal).transpose()?;
+    Ok(MetaChange { name, owner, group, permissions, attributes: attributes::changes(attributes)? })
+}
+
+fn octal(text: &str) -> Answer<Permissions> {
+    let bits = Some(text).filter(|text| text.len() == 3).and_then(|text| u16::from_str_radix(text, 8).ok());
+    bits.and_then(|bits| Permissions::from_octal(bits).ok()).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        Refusal::invalid("permissions", format!("permissions: {shown:?} are not three octal digits"))
+            .hint("Write owner, group and other, each the sum of use 4, manage 2 and admin 1: 640.")
+    })
 }
 
 /// What is wrong with an object.

@@ -193,6 +193,7 @@ fn nic_draft(at: usize, nic: v1::NicCreate) -> Answer<NicDraft> {
 /// When a word is unknown or the number of cores makes no sense.
 pub fn change(change: v1::VmChange) -> Answer<VmChange> {
     Ok(VmChange {
+        meta: super::meta_change(change.meta)?,
         cpu: change.cpu.map(|cpu| share("cpu", cpu)).transpose()?,
         vcpus: change.vcpus,
         memory_mib: change.memory_mib,

@@ -7,6 +7,8 @@ mod contract;
 mod events;
 mod hostlink;
 mod link_server;
+mod owned;
 mod schema;
 mod strangers;
 mod support;
+mod tenants;

@@ -1,7 +1,9 @@
 //! A small cloud to test against.
 
 use holm_blobs::ImageStore;
-use holm_desk::{Caller, Desk, DeskParts, Intent, JoinClaim, JoinTokenDraft, Secret, Settings, SystemEntropy};
+use holm_desk::{
+    Caller, Desk, DeskParts, Intent, JoinClaim, JoinTokenDraft, Secret, Settings, SystemEntropy, UserDraft,
+};
 use holm_engine::Engine;
 use holm_model::host_plan::HostReport;
 use holm_model::hosts::{Accelerator, HostFacts};
@@ -120,6 +122,30 @@ impl Cloud {
 
     pub async fn get(&self, path: &str) -> (u16, serde_json::Value) {
         let answer = self.request("GET", path).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::Null))
+    }
+
+    /// A user of the group `users`; their token.
+    pub async fn user(&self, name: &str) -> String {
+        let password = Secret(format!("{name}-has-a-password"));
+        let draft = UserDraft { name: name.into(), password: password.clone(), groups: vec![] };
+        self.desk.user_create(&self.admin, &Intent::default(), draft).await.unwrap();
+        self.desk.login(name, password, &Intent::default()).await.unwrap().secret.0
+    }
+
+    /// As [`Cloud::json`], asked by somebody else.
+    pub async fn json_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: serde_json::Value,
+    ) -> (u16, serde_json::Value) {
+        let request = self.http.request(method.parse().unwrap(), self.url(path)).bearer_auth(token);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::Null))

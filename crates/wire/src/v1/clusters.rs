@@ -1,6 +1,6 @@
 //! Clusters.
 
-use super::Meta;
+use super::{Meta, MetaChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +12,18 @@ pub struct ClusterCreate {
     pub name: String,
     /// `spread` (default) or `pack`.
     #[serde(default)]
+    pub policy: Option<String>,
+}
+
+/// `PATCH /clusters/{cluster}`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterChange {
+    /// Name, ownership, permissions, attributes.
+    #[serde(flatten)]
+    pub meta: MetaChange,
+    /// `spread` or `pack`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
 }
 

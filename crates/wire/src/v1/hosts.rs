@@ -1,6 +1,6 @@
 //! Hosts and the tokens with which they join.
 
-use super::{Meta, Trouble};
+use super::{Meta, MetaChange, Trouble};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -92,6 +92,9 @@ pub struct HostFacts {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostChange {
+    /// Name, ownership, permissions, attributes.
+    #[serde(flatten)]
+    pub meta: MetaChange,
     /// `enabled`, `draining` or `disabled`.
     #[serde(default)]
     pub schedulable: Option<String>,

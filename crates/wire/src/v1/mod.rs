@@ -60,8 +60,55 @@ pub struct Meta {
     pub created_at: String,
     /// Revision of its last change; give it in `If-Match` to change it only if it is still the same.
     pub revision: u64,
+    /// What keeps even its owner from using or changing it; absent while it is not locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
     /// Free text the user keeps with it.
     #[serde(default)]
+    #[schema(value_type = Object)]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A lock on an object. Administrators pass it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lock {
+    /// What it keeps from: `use` from everything but looking, `manage` from changes, `admin` from changing who may do
+    /// what.
+    #[schema(example = "manage")]
+    pub level: String,
+    /// Id of the user who locked it, and who may unlock it.
+    pub user: u32,
+    /// Since when.
+    #[schema(example = "2026-11-22T08:47:05.123Z")]
+    pub since: String,
+}
+
+/// `PUT /{noun}/{key}/lock`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LockChange {
+    /// `use`, `manage` or `admin`; `all` is another word for `use`.
+    pub level: String,
+}
+
+/// A change of what every owned object has; part of each noun's `PATCH`. What is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetaChange {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The user it is to belong to, by id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group it is to belong to, by id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Three octal digits, as `Meta` has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
+    /// Attributes with their new values: a text, a group of texts, or an array of these. `null` takes one away; those
+    /// not named stay.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     #[schema(value_type = Object)]
     pub attributes: serde_json::Map<String, serde_json::Value>,
 }

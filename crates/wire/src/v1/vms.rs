@@ -1,6 +1,6 @@
 //! Virtual machines.
 
-use super::{Meta, Operation, Trouble};
+use super::{Meta, MetaChange, Operation, Trouble};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -252,6 +252,9 @@ pub struct VmAccepted {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VmChange {
+    /// Name, ownership, permissions, attributes.
+    #[serde(flatten)]
+    pub meta: MetaChange,
     /// Cores booked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod fake;
+mod owned;
 
 use fake::{Answer, Fake, Ran, event, merged, meta, operation, page, refusal, vm};
 use serde_json::{Value, json};
@@ -79,6 +80,9 @@ fn one_object_is_described() {
     machine      q35, bios
     restart      on_failure
     age          9999d
+    owner        0
+    group        0
+    permissions  640
 
     Disks:
     DISK  IMAGE  SIZE
