@@ -68,7 +68,18 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> std::process::ExitCode {
+    match task() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            // What failed has said why itself; a backtrace of this program would only push that off the screen.
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn task() -> Result<()> {
     std::env::set_current_dir(run::root())?;
     match Arguments::parse().task {
         Task::Up { rest } => run::up("up", &rest),

@@ -6,6 +6,7 @@
 
 use crate::BlobError;
 use crate::hashes::Hashes;
+use crate::runway::{Runway, STRETCH};
 use crate::sidecar::{Sidecar, this_boot};
 use bytes::Bytes;
 use nix::sys::statvfs::statvfs;
@@ -14,6 +15,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Bytes read, hashed and written at a time.
@@ -32,8 +34,11 @@ const DIRECT_RUN: usize = 128 << 10;
 const SYNC_EVERY: u64 = 256 << 20;
 /// After so many bytes in the page cache the disk is told to begin writing, on another thread, so that little is left for the end.
 const PUSH_EVERY: u64 = 32 << 20;
-/// After so many bytes the free space is looked at.
+/// After so many bytes the free space and the pace are looked at.
 const LOOK_EVERY: u64 = 16 << 20;
+/// Room is made ahead only for an image of which [`LOOK_EVERY`] bytes come within this time: when the process is killed, bytes
+/// that came into such room come again, which must not take long.
+const FAST: Duration = Duration::from_secs(1);
 
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
@@ -43,6 +48,10 @@ pub(crate) struct Part {
     file: File,
     /// The same file past the page cache, where its file system can do that.
     direct: Option<File>,
+    /// Whether a write past the page cache has worked.
+    direct_works: bool,
+    /// Room ahead of the bytes of a fast image.
+    runway: Option<Runway>,
     /// Bytes that went into the page cache since it was opened.
     cached: u64,
     pub(crate) hashes: Hashes,
@@ -84,14 +93,24 @@ impl Part {
             file.set_len(arrived).map_err(failed("shorten"))?;
         }
         let synced = sidecar.synced.min(arrived);
-        if sidecar.boot != boot {
+        if sidecar.boot != boot || sidecar.ahead {
             // From now on the end of the file means something again.
-            Sidecar { boot, synced }.write(path)?;
+            Sidecar { boot, synced, ahead: false }.write(path)?;
         }
         // Not every file system can; then everything goes through the cache.
         let direct = OpenOptions::new().write(true).custom_flags(nix::libc::O_DIRECT).open(path).ok();
         let path = path.to_path_buf();
-        let mut part = Self { path, file, direct, cached: 0, hashes: fresh, arrived: 0, synced };
+        let mut part = Self {
+            path,
+            file,
+            direct,
+            direct_works: false,
+            runway: None,
+            cached: 0,
+            hashes: fresh,
+            arrived: 0,
+            synced,
+        };
         match known {
             Some((hashes, at)) if at == arrived => part.hashes = hashes,
             _ => part.hash_again(arrived)?,
@@ -114,31 +133,13 @@ impl Part {
 
     /// Writes one buffer at `at`, leaving holes where whole blocks are zero.
     fn write(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
-        // Blocks are those of the file, so that a hole is a hole for the file system as well.
-        let lead = (BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or(0)) % BLOCK;
-        let (head, rest) = bytes.split_at(lead.min(bytes.len()));
-        let mut run: Option<(usize, usize)> = None;
-        let mut from = 0;
-        for block in std::iter::once(head).chain(rest.chunks(BLOCK)) {
-            let to = from + block.len();
-            if block == &ZEROS[..block.len()] {
-                if let Some((start, end)) = run.take() {
-                    self.write_run(&bytes[start..end], at + start as u64)?;
-                }
-            } else {
-                run = Some((run.map_or(from, |(start, _)| start), to));
-            }
-            from = to;
+        let mut end = 0;
+        for (from, to) in runs_of_data(bytes, at) {
+            self.write_run(&bytes[from..to], at + from as u64)?;
+            end = to;
         }
-        match run {
-            Some((start, end)) => {
-                self.write_run(&bytes[start..end], at + start as u64)?;
-                if end == bytes.len() {
-                    return Ok(());
-                }
-            }
-            None if bytes.is_empty() => return Ok(()),
-            None => {}
+        if end == bytes.len() {
+            return Ok(());
         }
         // The end of the file tells how much has arrived, so a hole at the end must count.
         self.file.set_len(at + bytes.len() as u64)
@@ -151,7 +152,7 @@ impl Part {
         let mut past = 0;
         if let Some(direct) = self.direct.as_ref().filter(|_| aligned && at >= DIRECT_FROM && whole >= DIRECT_RUN) {
             match direct.write_all_at(&bytes[..whole], at) {
-                Ok(()) => past = whole,
+                Ok(()) => (past, self.direct_works) = (whole, true),
                 // A disk that wants another alignment says so at once and is not asked again.
                 Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => self.direct = None,
                 Err(e) => return Err(e),
@@ -166,9 +167,52 @@ impl Part {
         if self.synced == self.arrived {
             return Ok(());
         }
+        if let Some(runway) = &mut self.runway {
+            runway.settle().map_err(|e| BlobError::disk("write", &self.path, e))?;
+        }
         self.file.sync_all().map_err(|e| BlobError::disk("sync", &self.path, e))?;
         self.synced = self.arrived;
-        Sidecar { boot: this_boot(), synced: self.synced }.write(&self.path)
+        self.write_sidecar(self.runway.is_some())
+    }
+
+    fn write_sidecar(&self, ahead: bool) -> Result<(), BlobError> {
+        Sidecar { boot: this_boot(), synced: self.synced, ahead }.write(&self.path)
+    }
+
+    /// Makes room for bytes that come fast, as far as there is room and the file system can do that; gives up doing so
+    /// when they do not.
+    fn look_ahead(&mut self, fast: bool, free: u64) -> Result<(), BlobError> {
+        let roomy = fast && free > 2 * STRETCH;
+        if let Some(runway) = &mut self.runway {
+            if self.arrived < runway.end() || roomy && runway.extend().is_ok() {
+                return Ok(());
+            }
+            return self.land();
+        }
+        let Some(direct) = &self.direct else { return Ok(()) };
+        if roomy && self.direct_works && self.arrived.is_multiple_of(BUFFER as u64) {
+            self.write_sidecar(true)?;
+            match Runway::open(&self.file, direct, self.arrived) {
+                Ok(runway) => self.runway = Some(runway),
+                Err(error) => {
+                    tracing::debug!(path = %self.path.display(), %error, "no room is made ahead");
+                    self.direct_works = false;
+                    self.file.set_len(self.arrived).map_err(|e| BlobError::disk("shorten", &self.path, e))?;
+                    self.write_sidecar(false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the room that no bytes came for.
+    fn land(&mut self) -> Result<(), BlobError> {
+        let Some(runway) = self.runway.take() else { return Ok(()) };
+        if let Err((there, error)) = runway.close(self.arrived) {
+            self.arrived = there;
+            return Err(BlobError::disk("write", &self.path, error));
+        }
+        self.write_sidecar(false)
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -210,28 +254,34 @@ impl Part {
         });
         let pusher = pushed.map_err(|e| BlobError::disk("start a thread to sync", &self.path, e))?;
         let mut pushed_at = self.cached;
+        let mut pace = (Instant::now(), false);
         let mut result = Ok(());
         while let Some(bytes) = buffers.blocking_recv() {
-            if looked.is_none_or(|at| self.arrived - at >= LOOK_EVERY) {
+            let ends = self.runway.as_ref().is_some_and(|runway| self.arrived >= runway.end());
+            if ends || looked.is_none_or(|at| self.arrived - at >= LOOK_EVERY) {
+                let fast = looked.is_some() && pace.0.elapsed() < FAST;
+                pace = (Instant::now(), fast);
                 looked = Some(self.arrived);
-                match free_bytes(&dir) {
-                    Ok(free) if free < reserve => {
-                        result = Err(BlobError::NoSpace { path: dir.clone() });
-                        break;
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
+                let enough = free_bytes(&dir).and_then(|free| match free.checked_sub(reserve) {
+                    Some(free) => self.look_ahead(fast, free),
+                    None => Err(BlobError::NoSpace { path: dir.clone() }),
+                });
+                if let Err(error) = enough {
+                    result = Err(error);
+                    break;
                 }
             }
-            if let Err(error) = self.write(self.arrived, &bytes) {
+            let written = match &mut self.runway {
+                Some(runway) => runway.write(self.arrived, &bytes),
+                None => self.write(self.arrived, &bytes).inspect_err(|_| {
+                    // What was written of this buffer must not look as if it had arrived.
+                    if let Err(error) = self.file.set_len(self.arrived) {
+                        tracing::warn!(path = %self.path.display(), %error, "an unfinished file could not be shortened");
+                    }
+                }),
+            };
+            if let Err(error) = written {
                 result = Err(BlobError::disk("write", &self.path, error));
-                // What was written of this buffer must not look as if it had arrived.
-                if let Err(error) = self.file.set_len(self.arrived) {
-                    tracing::warn!(path = %self.path.display(), %error, "an unfinished file could not be shortened");
-                }
                 break;
             }
             self.arrived += bytes.len() as u64;
@@ -248,6 +298,7 @@ impl Part {
                 break;
             }
         }
+        let result = self.land().and(result);
         buffers.close();
         drop(to_hash);
         drop(to_push);
@@ -268,4 +319,24 @@ impl Part {
         }
         result
     }
+}
+
+/// Where in a buffer that begins at `at` of its file there is anything but zeros: from, to. Zeros count in whole blocks of the
+/// file, so that a hole is a hole for the file system as well.
+pub(crate) fn runs_of_data(bytes: &[u8], at: u64) -> Vec<(usize, usize)> {
+    let lead = (BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or(0)) % BLOCK;
+    let (head, rest) = bytes.split_at(lead.min(bytes.len()));
+    let mut runs: Vec<(usize, usize)> = vec![];
+    let mut from = 0;
+    for block in std::iter::once(head).chain(rest.chunks(BLOCK)) {
+        let to = from + block.len();
+        if block != &ZEROS[..block.len()] {
+            match runs.last_mut() {
+                Some(last) if last.1 == from => last.1 = to,
+                _ => runs.push((from, to)),
+            }
+        }
+        from = to;
+    }
+    runs
 }

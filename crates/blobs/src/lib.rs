@@ -15,7 +15,7 @@
 //! * What kind of file it is, is decided by its content alone, never by a name somebody gave it.
 //! * A qcow2 file that names any other file (backing file, external data) is refused.
 //! * The offset at which an upload resumes never lies beyond what survived: after a crash of the machine it is the last
-//!   one synced, after a crash of the process the end of the file.
+//!   one synced, after a crash of the process the end of the file, or somewhat before it where an image came fast.
 //!
 //! Start reading at [`ImageStore`], then [`inspect`](mod@inspect).
 
@@ -24,7 +24,9 @@ mod fetch;
 mod hashes;
 pub mod inspect;
 mod intake;
+mod lanes;
 pub mod qcow2;
+mod runway;
 mod sidecar;
 mod store;
 

@@ -16,6 +16,9 @@ pub(crate) struct Sidecar {
     pub(crate) boot: String,
     /// Bytes known to survive a crash of the machine.
     pub(crate) synced: u64,
+    /// Whether the file may be longer than its bytes reach, because room was made for more of them.
+    #[serde(default)]
+    pub(crate) ahead: bool,
 }
 
 /// Identifies this boot of the machine's kernel. Without it nothing unsynced is trusted.
@@ -40,7 +43,11 @@ impl Sidecar {
 
     /// How much of a file of this length is trusted.
     pub(crate) fn trusted(&self, length: u64, boot: &str) -> u64 {
-        if !boot.is_empty() && self.boot == boot { length } else { self.synced.min(length) }
+        let synced = self.synced.min(length);
+        if boot.is_empty() || self.boot != boot {
+            return synced;
+        }
+        if self.ahead { crate::runway::certain(length).max(synced) } else { length }
     }
 
     /// Writes the sidecar so that it is there as a whole or as it was before.

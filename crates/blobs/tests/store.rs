@@ -111,6 +111,53 @@ async fn a_large_image_that_breaks_off_anywhere_is_the_same_in_the_end() {
     assert!(metadata.blocks() * 512 < metadata.len(), "{} blocks are not sparse", metadata.blocks());
 }
 
+/// An image that comes fast gets room before its bytes come; whatever its holes and wherever it breaks off, that is not
+/// to be seen in the end.
+#[tokio::test]
+async fn a_fast_image_has_its_bytes_and_its_holes_and_nothing_behind_them() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    let mut content = disk((210 << 20) + 512);
+    content[100 << 20..(130 << 20) + 4096].fill(0);
+    content[(131 << 20) + 8192..(131 << 20) + 12_288].fill(0);
+    let cuts = [0, (70 << 20) + 4095, 190 << 20, content.len()];
+    let store = ImageStore::open(dir.path()).expect("opens");
+    for cut in cuts.windows(2) {
+        let piece = &content[cut[0]..cut[1]];
+        let now = store.append("fast", cut[0] as u64, piece, &ANY, |_| {}).await.expect("taken");
+        assert_eq!(now, cut[1] as u64);
+        let length = std::fs::metadata(dir.path().join("incoming/fast.part")).expect("there").len();
+        assert_eq!(length, now, "room that nothing came for is given back");
+        assert_eq!(store.arrived("fast").await.expect("known"), now);
+    }
+    let facts = store.complete("fast", ImageKind::Disk, &ANY).await.expect("complete");
+    assert_eq!(facts.digest, digest(&content));
+    let path = store.path(&facts.digest).expect("a digest");
+    assert!(std::fs::read(&path).expect("readable") == content, "the file differs from what was sent");
+    let metadata = std::fs::metadata(&path).expect("there");
+    let zeros = 30 << 20;
+    assert!(metadata.blocks() * 512 < metadata.len() - zeros, "{} blocks are not sparse", metadata.blocks());
+}
+
+#[tokio::test]
+async fn of_a_file_that_had_room_ahead_only_what_is_certain_counts_after_a_kill() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let content = disk(200 << 20);
+    let store = ImageStore::open(dir.path()).expect("opens");
+    store.append("a", 0, &content[..180 << 20], &ANY, |_| {}).await.expect("taken");
+    // As a process that was killed leaves it: longer than its bytes reach, and the sidecar says so.
+    let (part, sidecar) = (dir.path().join("incoming/a.part"), dir.path().join("incoming/a.json"));
+    std::fs::OpenOptions::new().write(true).open(&part).expect("there").set_len(256 << 20).expect("longer");
+    let text = std::fs::read_to_string(&sidecar).expect("there is a sidecar");
+    let synced = text.replace("\"ahead\":false", "\"ahead\":true").replace(&(180 << 20).to_string(), "0");
+    assert_ne!(text, synced);
+    std::fs::write(&sidecar, synced).expect("written");
+    let store = ImageStore::open(dir.path()).expect("opens");
+    let at = store.arrived("a").await.expect("known");
+    assert_eq!(at, 128 << 20);
+    store.append("a", at, &content[128 << 20..], &ANY, |_| {}).await.expect("goes on");
+    assert_eq!(store.complete("a", ImageKind::Disk, &ANY).await.expect("complete").digest, digest(&content));
+}
+
 #[tokio::test]
 async fn a_source_that_breaks_or_is_dropped_leaves_what_came_before() {
     let dir = tempfile::tempdir().expect("temporary directory");

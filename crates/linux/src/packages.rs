@@ -191,6 +191,8 @@ fn install(packages: &[String], rehearse: bool) -> Result<(), RunError> {
         "-o",
         "Dpkg::Options::=--force-confold",
         "--no-install-recommends",
+        // Left to itself, apt-get makes room by taking away what somebody has installed.
+        "--no-remove",
     ]);
     // Only a version that was named may go down; apt-get refuses to take any other package back by itself.
     if packages.iter().any(|package| package.contains('=')) {
