@@ -24,10 +24,13 @@ fn main() -> Result<()> {
             api()?;
             hosts(true)
         }
+        Some("api") => api(),
         Some("hosts") => hosts(true),
         Some("boots") => hosts(false),
         Some("one") => holm_e2e::one::measure(&mut row),
-        Some(other) => anyhow::bail!("there is no part {other}; give hosts, boots, one, or nothing for the first two"),
+        Some(other) => {
+            anyhow::bail!("there is no part {other}; give api, hosts, boots, one, or nothing for the first two")
+        }
     }
 }
 
