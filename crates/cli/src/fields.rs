@@ -3,7 +3,8 @@
 //! Every function here reads one word and says what is wrong with it; clap adds which flag it belongs to.
 
 use holm_model::units;
-use holm_wire::v1::{DiskCreate, DiskResize, NicCreate};
+use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RoleChoice};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,15 +70,16 @@ pub fn image_disk(text: &str) -> Result<DiskCreate, String> {
         && let Ok(mib) = size(after)
         && !image.is_empty()
     {
-        return Ok(DiskCreate { image: Some(image.to_owned()), size_mib: Some(mib) });
+        return Ok(DiskCreate { image: Some(image.to_owned()), size_mib: Some(mib), ..DiskCreate::default() });
     }
     if text.is_empty() || text.starts_with(':') {
         return Err("write IMAGE or IMAGE:SIZE such as debian:20G".into());
     }
-    Ok(DiskCreate { image: Some(text.to_owned()), size_mib: None })
+    Ok(DiskCreate { image: Some(text.to_owned()), ..DiskCreate::default() })
 }
 
-/// `image=NAME,size=SIZE`; either may be absent, not both.
+/// `image=NAME,size=SIZE`; either may be absent, not both. Also `owner` (of the image), `readonly`, `type` (of an empty
+/// disk), and names in capitals, which are kept with the disk.
 ///
 /// # Errors
 /// When a key is unknown or given twice, a size is none, or nothing is said.
@@ -87,8 +89,21 @@ pub fn disk(text: &str) -> Result<DiskCreate, String> {
         match key {
             "image" if disk.image.is_none() => disk.image = Some(value.to_owned()),
             "size" if disk.size_mib.is_none() => disk.size_mib = Some(size(value).map_err(|e| format!("size: {e}"))?),
-            "image" | "size" => return Err(format!("{key} is given twice")),
-            _ => return Err(format!("{key:?} is no setting of a disk; write image=NAME,size=SIZE")),
+            "owner" if disk.image_owner.is_none() => disk.image_owner = Some(value.to_owned()),
+            "readonly" if disk.read_only.is_none() => disk.read_only = Some(yes_or_no(key, value)?),
+            "type" if disk.attributes.contains_key("TYPE") => return Err("type is given twice".into()),
+            "type" if ["fs", "swap"].contains(&value) => {
+                disk.attributes.insert("TYPE".into(), value.to_owned());
+            }
+            "type" => return Err(format!("type: {value:?} is neither fs nor swap")),
+            "image" | "size" | "owner" | "readonly" => return Err(format!("{key} is given twice")),
+            _ if is_attribute(key) => keep(&mut disk.attributes, key, value)?,
+            _ => {
+                return Err(format!(
+                    "{key:?} is no setting of a disk; write image=NAME,size=SIZE, also owner, readonly, type or a NAME in \
+                     capitals"
+                ));
+            }
         }
     }
     if disk.image.is_none() && disk.size_mib.is_none() {
@@ -97,7 +112,78 @@ pub fn disk(text: &str) -> Result<DiskCreate, String> {
     Ok(disk)
 }
 
-/// `network=NAME,ip=ADDRESS,mac=ADDRESS`, or only the network's name. `ip` may be given for IPv4 and for IPv6.
+fn yes_or_no(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err(format!("{key}: {value:?} is neither yes nor no")),
+    }
+}
+
+/// Whether it is the name of something that is only kept: those are in capitals.
+fn is_attribute(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn keep(attributes: &mut BTreeMap<String, String>, key: &str, value: &str) -> Result<(), String> {
+    match attributes.insert(key.to_owned(), value.to_owned()) {
+        None => Ok(()),
+        Some(_) => Err(format!("{key} is given twice")),
+    }
+}
+
+/// `GROUP:ROLE`, a role of a VM group.
+///
+/// # Errors
+/// When one of the two is missing.
+pub fn role(text: &str) -> Result<RoleChoice, String> {
+    match text.rsplit_once(':') {
+        Some((group, role)) if !group.is_empty() && !role.is_empty() => {
+            Ok(RoleChoice { group: group.to_owned(), role: role.to_owned() })
+        }
+        _ => Err("write GROUP:ROLE such as shop:web".into()),
+    }
+}
+
+/// A number of hours, as `6h` or `2d`.
+///
+/// # Errors
+/// When it is no whole number of hours, or not between one hour and a year.
+pub fn hours(text: &str) -> Result<u32, String> {
+    let seconds = duration(text)?.as_secs();
+    match u32::try_from(seconds / 3600) {
+        Ok(hours @ 1..=8784) if seconds % 3600 == 0 => Ok(hours),
+        _ => Err("not a whole number of hours up to a year; write 6h or 2d".into()),
+    }
+}
+
+/// A moment: `2026-12-01 03:00` (UTC), RFC 3339, `now`, or `+2h` for in two hours. As the interface writes it.
+///
+/// # Errors
+/// When it is none.
+pub fn moment(text: &str) -> Result<String, String> {
+    let refuse = || "not a time; write '2026-12-01 03:00' (UTC), 2026-12-01T03:00:00+01:00, +2h or now".to_owned();
+    if text == "now" || text.starts_with('+') {
+        let ahead = text.strip_prefix('+').map_or(Ok(Duration::ZERO), duration)?;
+        let now = jiff::Timestamp::now();
+        return Ok(now.checked_add(ahead).map_err(|_| refuse())?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    }
+    let date_and_time = text.replacen(' ', "T", 1);
+    let with_zone = match date_and_time.len() {
+        10 => format!("{date_and_time}T00:00:00Z"),
+        16 => format!("{date_and_time}:00Z"),
+        19 => format!("{date_and_time}Z"),
+        _ => date_and_time,
+    };
+    match with_zone.parse::<holm_model::Timestamp>() {
+        Ok(_) => Ok(with_zone),
+        Err(_) => Err(refuse()),
+    }
+}
+
+/// `network=NAME,ip=ADDRESS,mac=ADDRESS`, or only the network's name. `ip` may be given for IPv4 and for IPv6. Also `group`
+/// (a security group, several times), `alias-of`, `range`, `owner` (of the network), `auto` and `rank` (to have a network
+/// chosen), and names in capitals, which are kept with the card.
 ///
 /// # Errors
 /// When a key is unknown or given twice, an address is none, or there is no network.
@@ -113,6 +199,26 @@ pub fn nic(text: &str) -> Result<NicCreate, String> {
                 continue;
             }
             "network" => return Err("network is given twice".into()),
+            "group" => {
+                nic.security_groups.push(value.to_owned());
+                continue;
+            }
+            "alias-of" if nic.alias_of.is_none() => {
+                nic.alias_of = Some(value.parse().map_err(|_| format!("alias-of: {value:?} is no number of a card"))?);
+                continue;
+            }
+            "range" if nic.range.is_none() => {
+                nic.range = Some(value.parse().map_err(|_| format!("range: {value:?} is no number of a range"))?);
+                continue;
+            }
+            "alias-of" | "range" => return Err(format!("{key} is given twice")),
+            _ if is_attribute(key) => {
+                keep(&mut nic.attributes, key, value)?;
+                continue;
+            }
+            "owner" => &mut nic.network_owner,
+            "auto" => &mut nic.auto.get_or_insert_default().requirements,
+            "rank" => &mut nic.auto.get_or_insert_default().rank,
             "mac" => &mut nic.mac,
             "ip" | "ip4" | "ip6" => match (key, value.parse::<std::net::IpAddr>()) {
                 ("ip" | "ip4", Ok(std::net::IpAddr::V4(_))) => &mut nic.ip4,
@@ -121,7 +227,8 @@ pub fn nic(text: &str) -> Result<NicCreate, String> {
             },
             _ => {
                 return Err(format!(
-                    "{key:?} is no setting of a network card; write network=NAME,ip=ADDRESS,mac=ADDRESS"
+                    "{key:?} is no setting of a network card; write network=NAME,ip=ADDRESS,mac=ADDRESS, also group, \
+                     alias-of, range, owner, auto, rank or a NAME in capitals"
                 ));
             }
         };
@@ -129,10 +236,11 @@ pub fn nic(text: &str) -> Result<NicCreate, String> {
             return Err(format!("{key} is given twice"));
         }
     }
-    if nic.network.is_empty() {
-        return Err("the network is missing; write network=NAME".into());
+    match (nic.network.is_empty(), nic.auto.is_some()) {
+        (true, false) => Err("the network is missing; write network=NAME, or auto=REQUIREMENT to have one chosen".into()),
+        (false, true) => Err("network is given together with auto or rank".into()),
+        _ => Ok(nic),
     }
-    Ok(nic)
 }
 
 /// `NUMBER=SIZE`: the new size of one of a VM's disks.
@@ -249,6 +357,47 @@ mod tests {
         {
             assert!(nic(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn devices_keep_what_is_in_capitals_and_more() {
+        let made = disk("size=512M,type=swap,readonly=yes,TARGET=vdc").expect("a disk");
+        assert_eq!((made.read_only, made.attributes["TYPE"].as_str()), (Some(true), "swap"));
+        assert_eq!(made.attributes["TARGET"], "vdc");
+        let made = nic("network=lan,group=web,group=db,alias-of=0,range=2,MODEL=e1000").expect("a card");
+        assert_eq!((made.security_groups.len(), made.alias_of, made.range), (2, Some(0), Some(2)));
+        let made = nic("auto=FREE_LEASES > 10,rank=FREE_LEASES").expect("a card").auto.expect("a choice");
+        assert_eq!(made.requirements.as_deref(), Some("FREE_LEASES > 10"));
+        for text in ["network=a,auto=b", "network=a,range=x", "network=a,range=1,range=2", "network=a,X=1,X=2"] {
+            assert!(nic(text).is_err(), "{text}");
+        }
+        for text in ["size=1G,type=ext4", "size=1G,type=fs,type=fs", "size=1G,readonly=perhaps"] {
+            assert!(disk(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_utc_unless_they_say_otherwise() {
+        for (text, moment_of) in [
+            ("2026-12-01 03:00", "2026-12-01T03:00:00Z"),
+            ("2026-12-01", "2026-12-01T00:00:00Z"),
+            ("2026-12-01T03:00:05", "2026-12-01T03:00:05Z"),
+            ("2026-12-01 03:00:00+01:00", "2026-12-01T03:00:00+01:00"),
+        ] {
+            assert_eq!(moment(text).as_deref(), Ok(moment_of), "{text}");
+        }
+        let soon: holm_model::Timestamp = moment("+2h").expect("a time").parse().expect("a time");
+        let now: holm_model::Timestamp = moment("now").expect("a time").parse().expect("a time");
+        assert!((7199..=7201).contains(&(soon.seconds() - now.seconds())));
+        for text in ["", "tomorrow", "2026-13-01", "2026-12-01 25:00", "+x", "+20y", "1700000000"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+        assert_eq!((hours("6h"), hours("2d")), (Ok(6), Ok(48)));
+        for text in ["90m", "0", "400d", "x"] {
+            assert!(hours(text).is_err(), "{text}");
+        }
+        assert_eq!(role("shop:web").map(|of| (of.group, of.role)), Ok(("shop".into(), "web".into())));
+        assert!(role("shop").is_err());
     }
 
     #[test]

@@ -333,7 +333,7 @@ fn state_color(state: &str) -> Option<Color> {
         "pending" | "preparing" | "stopping" | "draining" | "awaiting" | "fetching" | "joining" | "deleting"
         | "removing" | "superseded" => Some(Color::Yellow),
         "failed" | "lost" | "unknown" | "no" => Some(Color::Red),
-        "off" | "paused" | "disabled" => Some(Color::DarkGrey),
+        "off" | "paused" | "saved" | "held" | "stopped" | "undeployed" | "disabled" => Some(Color::DarkGrey),
         _ => None,
     }
 }

@@ -15,6 +15,8 @@ use holm_model::networks::Network;
 use holm_model::operations::Operation;
 use holm_model::permissions::Access;
 use holm_model::users::{Group, JoinToken, Token, User};
+use holm_model::templates::Template;
+use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Power, Vm};
 use holm_model::{ObjectKind, Timestamp};
 use holm_store::Row;
@@ -51,6 +53,10 @@ pub struct Page<T> {
 pub trait Listed: Seen {
     /// The word for its state.
     fn state(&self, view: &View) -> &'static str;
+    /// Whether a filter for this state finds it. Some have states in more detail than the one word.
+    fn is_state(&self, view: &View, wanted: &str) -> bool {
+        self.state(view) == wanted
+    }
     /// When it was made.
     fn created(&self) -> Timestamp;
     /// Names of the fields that filters may name besides `id`, `name`, `state` and `owner`.
@@ -157,7 +163,7 @@ fn passes<T: Listed>(value: &T, view: &View, query: &ListQuery) -> bool {
         wanted.split(',').any(|wanted| match field.as_str() {
             "id" => wanted == number(value).to_string(),
             "name" => value.name().is_some_and(|name| wildcard(wanted, name)),
-            "state" => value.state(view) == wanted,
+            "state" => value.is_state(view, wanted),
             "owner" => value.meta().is_some_and(|meta| {
                 wanted == meta.owner.0.to_string()
                     || view.0.get::<User>(meta.owner).is_some_and(|u| u.value.name.as_str() == wanted)
@@ -345,7 +351,8 @@ pub(crate) fn is<T: Seen>(view: &View, id: T::Id, wanted: &str) -> bool {
 }
 
 impl Listed for Vm {
-    const FIELDS: &'static [&'static str] = &["host", "cluster", "image", "network", "power", "group"];
+    const FIELDS: &'static [&'static str] =
+        &["host", "cluster", "image", "network", "power", "group", "template", "vm_group"];
     fn state(&self, view: &View) -> &'static str {
         use holm_model::vms::VmState;
         match view.vm_state(self) {
@@ -361,6 +368,9 @@ impl Listed for Vm {
             VmState::Deleting => "deleting",
         }
     }
+    fn is_state(&self, view: &View, wanted: &str) -> bool {
+        self.state(view) == wanted || view.vm_standing(self).token() == wanted
+    }
     fn created(&self) -> Timestamp {
         self.meta.created_at
     }
@@ -375,6 +385,10 @@ impl Listed for Vm {
             "image" => self.spec.images().any(|image| is::<Image>(view, image, value)),
             "network" => self.spec.nics.iter().any(|nic| is::<Network>(view, nic.network, value)),
             "group" => is::<Group>(view, self.meta.group, value),
+            "template" => self.template.is_some_and(|template| is::<Template>(view, template, value)),
+            "vm_group" => {
+                self.spec.placement.role.as_ref().is_some_and(|role| is::<VmGroup>(view, role.group, value))
+            }
             "power" => {
                 value
                     == match self.spec.power {

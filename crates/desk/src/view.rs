@@ -11,6 +11,7 @@ use holm_model::images::{Image, ImageOrigin, ImagePhase};
 use holm_model::networks::Network;
 use holm_model::operations::{Operation, OperationState};
 use holm_model::permissions::{Access, Permissions};
+use holm_model::schedule::ScheduledAction;
 use holm_model::security_groups::SecurityGroup;
 use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{ADMIN_GROUP, Group, JoinToken, Token, User};
@@ -18,8 +19,9 @@ use holm_model::vdcs::Vdc;
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{EndedVm, NicLease, Vm, VmState};
 use holm_model::zones::Zone;
-use holm_model::{Booked, ClusterId, HostId, ImageId, Meta, NetworkId, ObjectKind, ObjectRef, VmId, World};
+use holm_model::{Booked, ClusterId, HostId, ImageId, Meta, NetworkId, ObjectKind, ObjectRef, Timestamp, VmId, World};
 use holm_plan::rights::Object;
+use holm_plan::vm_actions::Standing;
 use holm_store::{Noun, Row, Snapshot, State};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -394,6 +396,18 @@ impl View {
     #[must_use]
     pub fn vm_state(&self, vm: &Vm) -> VmState {
         vm_state(&self.0, vm)
+    }
+
+    /// What a VM is, in the words in which actions are allowed or refused.
+    #[must_use]
+    pub fn vm_standing(&self, vm: &Vm) -> Standing {
+        Standing::of(vm, self.world())
+    }
+
+    /// When an action of a VM's schedule is due next; `None` when it never is again, or not before the VM has run.
+    #[must_use]
+    pub fn vm_next_due(&self, vm: &Vm, action: &ScheduledAction) -> Option<Timestamp> {
+        holm_plan::vm_actions::schedule::due(action, vm)
     }
 
     /// The VMs that need this image, by id.

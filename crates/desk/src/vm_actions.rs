@@ -86,27 +86,9 @@ impl Hand<'_> {
 
 impl Desk {
     /// Changes a VM with the level of access that `verb` needs for this caller: `work` is given the newest row and what
-    /// it stands at.
+    /// it stands at. Answers with the VM and what `work` answered, which is only known where the request was not carried
+    /// out before.
     pub(crate) async fn vm_edit<R: Send + 'static>(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: VmId,
-        verb: VmVerb,
-        work: impl FnOnce(&mut Hand<'_>) -> Result<Did<R>, Error> + Send + 'static,
-    ) -> Result<(Accepted<Vm>, R), Error> {
-        match self.vm_edited(caller, intent, id, verb, work).await? {
-            (accepted, Some(result)) => Ok((accepted, result)),
-            (accepted, None) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("the request was carried out before (operation {})", accepted.operation.value.id),
-            )
-            .hint("Look at the VM for what it made.")),
-        }
-    }
-
-    /// The VM and what `work` answered, which is only known where the request was not carried out before.
-    async fn vm_edited<R: Send + 'static>(
         &self,
         caller: &Caller,
         intent: &Intent,
@@ -160,7 +142,7 @@ impl Desk {
         verb: VmVerb,
         work: impl FnOnce(&mut Hand<'_>) -> Result<Did<()>, Error> + Send + 'static,
     ) -> Result<Accepted<Vm>, Error> {
-        Ok(self.vm_edited(caller, intent, id, verb, work).await?.0)
+        Ok(self.vm_edit(caller, intent, id, verb, work).await?.0)
     }
 
     /// Asks something of a VM as a whole.
@@ -389,6 +371,7 @@ pub(crate) fn operation(verb: VmVerb) -> OperationVerb {
         VmVerb::Reboot | VmVerb::RebootHard => OperationVerb::Reboot,
         VmVerb::Pause => OperationVerb::Pause,
         VmVerb::Terminate | VmVerb::TerminateHard | VmVerb::Delete => OperationVerb::Delete,
-        _ => OperationVerb::Resize,
+        VmVerb::Resize | VmVerb::DiskResize => OperationVerb::Resize,
+        _ => OperationVerb::Change,
     }
 }

@@ -59,7 +59,7 @@ impl Desk {
         intent: &Intent,
         id: VmId,
         action: ScheduledAction,
-    ) -> Result<(Accepted<Vm>, u32), Error> {
+    ) -> Result<(Accepted<Vm>, Option<u32>), Error> {
         self.vm_edit(caller, intent, id, VmVerb::SchedAdd, move |hand| {
             refuse_when_ending(&hand.vm)?;
             Ok(Did::Done(schedule::add(&mut hand.vm, action)?))

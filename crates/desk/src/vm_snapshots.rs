@@ -21,7 +21,7 @@ impl Desk {
         intent: &Intent,
         id: VmId,
         name: String,
-    ) -> Result<(Accepted<Vm>, u32), Error> {
+    ) -> Result<(Accepted<Vm>, Option<u32>), Error> {
         self.vm_edit(caller, intent, id, VmVerb::SnapshotCreate, move |hand| {
             Ok(Did::Done(snapshots::create(&mut hand.vm, hand.standing, &name, hand.asked.now)?))
         })
@@ -76,7 +76,7 @@ impl Desk {
         id: VmId,
         disk: u32,
         name: String,
-    ) -> Result<(Accepted<Vm>, u32), Error> {
+    ) -> Result<(Accepted<Vm>, Option<u32>), Error> {
         self.vm_edit(caller, intent, id, VmVerb::DiskSnapshotCreate, move |hand| {
             Ok(Did::Done(snapshots::create_of_disk(&mut hand.vm, hand.standing, disk, &name, hand.asked.now)?))
         })
@@ -157,7 +157,7 @@ impl Desk {
         name: String,
         kind: Option<ImageKind>,
         snapshot: Option<u32>,
-    ) -> Result<(Accepted<Vm>, ImageId), Error> {
+    ) -> Result<(Accepted<Vm>, Option<ImageId>), Error> {
         use Standing as S;
         self.vm_edit(caller, intent, id, VmVerb::DiskSaveAs, move |hand| {
             hand.only(VmVerb::DiskSaveAs, &[S::Running, S::Paused, S::Off, S::Saved])?;

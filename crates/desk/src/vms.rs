@@ -10,8 +10,8 @@ use holm_model::images::Image;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
 use holm_model::users::{Group, User};
-use holm_model::vms::{LastAction, Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmVerb};
-use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, UserId, VmId, World};
+use holm_model::vms::{Context, LastAction, Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmVerb};
+use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, ObjectKind, UserId, VmId, World};
 use holm_plan::explain::Explanation;
 use holm_store::{Noun, Row, State, Tx};
 use std::sync::Arc;
@@ -48,6 +48,18 @@ pub struct VmChange {
     pub disks: Vec<(u32, u64)>,
     /// What to do when it ends by itself.
     pub restart: Option<RestartPolicy>,
+    /// What a host must be like; blank: whatever it is like.
+    pub requirements: Option<String>,
+    /// Which hosts are better; blank: as the policy says.
+    pub rank: Option<String>,
+    /// What a system datastore must be like, likewise.
+    pub datastore_requirements: Option<String>,
+    /// Which system datastores are better, likewise.
+    pub datastore_rank: Option<String>,
+    /// What the guest is told.
+    pub context: Option<Context>,
+    /// Whether it has a screen.
+    pub graphics: Option<bool>,
 }
 
 /// Refuses the deletion of something that VMs use, naming some of them.
@@ -166,6 +178,34 @@ pub(crate) fn check_room(state: &State, vm: &Vm, host: HostId, new: &VmSpec) -> 
     Ok(())
 }
 
+/// Refuses expressions about placement that cannot be read: requirements, rank, and both of the datastore.
+fn check_expressions(texts: [Option<&str>; 4]) -> Result<(), Error> {
+    let [requirements, rank, datastore_requirements, datastore_rank] = texts;
+    crate::resolve::requirement("requirements", requirements)?;
+    crate::resolve::rank("rank", rank)?;
+    crate::resolve::requirement("datastore_requirements", datastore_requirements)?;
+    crate::resolve::rank("datastore_rank", datastore_rank)?;
+    Ok(())
+}
+
+/// Refuses another machine for a guest whose memory was saved: it goes on only in the one that it was saved in.
+fn refuse_change_while_saved(vm: &Vm, new: &VmSpec) -> Result<(), Error> {
+    let old = &vm.spec;
+    let same = old.vcpus == new.vcpus
+        && old.memory_mib == new.memory_mib
+        && old.disk_mib() == new.disk_mib()
+        && old.graphics == new.graphics
+        && old.context == new.context;
+    if old.power != Power::Saved || same {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("the memory of {} is saved, and goes on only in a machine as it was then", called(vm)),
+    )
+    .hint("Resume it first, or stop it and lose what its memory holds."))
+}
+
 /// What an action makes of the desire; `None` when the VM is as asked already.
 fn act(vm: &Vm, action: PowerAction) -> Result<Option<(Power, u64)>, Error> {
     let (power, seq) = (vm.spec.power, vm.spec.boot_seq);
@@ -241,15 +281,16 @@ impl Desk {
             let prefix = draft.name_prefix.take();
             let schedule = crate::vm_schedule::numbered(std::mem::take(&mut draft.schedule))?;
             let caller = &asked.caller;
-            for (rule, text) in
-                [("requirements", &draft.requirements), ("datastore_requirements", &draft.datastore_requirements)]
-            {
-                crate::resolve::requirement(rule, text.as_deref())?;
-            }
-            for (rule, text) in [("rank", &draft.rank), ("datastore_rank", &draft.datastore_rank)] {
-                crate::resolve::rank(rule, text.as_deref())?;
-            }
+            check_expressions([
+                draft.requirements.as_deref(),
+                draft.rank.as_deref(),
+                draft.datastore_requirements.as_deref(),
+                draft.datastore_rank.as_deref(),
+            ])?;
             // What a template says was checked when it was written, and whoever adds to it is checked against it.
+            if template.is_none() {
+                crate::restricted::check(ObjectKind::Vm, &attributes, caller)?;
+            }
             for disk in draft.disks.iter().filter(|_| template.is_none()) {
                 crate::vm_devices::check_restricted("DISK", &disk.attributes, caller)?;
             }
@@ -358,6 +399,27 @@ impl Desk {
             spec.vcpus = change.vcpus.unwrap_or(spec.vcpus);
             spec.memory_mib = change.memory_mib.unwrap_or(spec.memory_mib);
             spec.restart = change.restart.unwrap_or(spec.restart);
+            spec.graphics = change.graphics.unwrap_or(spec.graphics);
+            if let Some(context) = change.context {
+                spec.context = context;
+            }
+            check_expressions([
+                change.requirements.as_deref(),
+                change.rank.as_deref(),
+                change.datastore_requirements.as_deref(),
+                change.datastore_rank.as_deref(),
+            ])?;
+            let placement = &mut spec.placement;
+            for (kept, wanted) in [
+                (&mut placement.requirements, change.requirements),
+                (&mut placement.rank, change.rank),
+                (&mut placement.datastore_requirements, change.datastore_requirements),
+                (&mut placement.datastore_rank, change.datastore_rank),
+            ] {
+                if let Some(wanted) = wanted {
+                    *kept = Some(wanted).filter(|text| !text.trim().is_empty());
+                }
+            }
             for (at, (id, size_mib)) in change.disks.iter().enumerate() {
                 let field = format!("disks[{at}]");
                 let Some(disk) = spec.disks.iter_mut().find(|disk| disk.id == *id) else {
@@ -384,6 +446,7 @@ impl Desk {
                 disk.size_mib = disk.size_mib.max(1);
             }
             sized.check()?;
+            refuse_change_while_saved(&row.value, &value.spec)?;
             if let Some((host, _)) = row.value.books() {
                 check_room(tx, &row.value, host, &value.spec)?;
             }

@@ -16,6 +16,7 @@ pub enum OperationVerb {
     Pause,
     Resume,
     Resize,
+    Change,
     Delete,
     Import,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Milliseconds since 1970-01-01 00:00 UTC.
@@ -54,9 +55,103 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text is no moment in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no time such as 2026-12-01T03:00:00Z")]
+pub struct NoTime;
+
+impl FromStr for Timestamp {
+    type Err = NoTime;
+
+    /// Reads a moment as RFC 3339 writes it, of the years 0 to 9999; a space may stand for the `T`. What is finer than a
+    /// millisecond is cut off.
+    fn from_str(text: &str) -> Result<Self, NoTime> {
+        let (date, rest) = text.split_at_checked(10).ok_or(NoTime)?;
+        let rest = rest.strip_prefix(['T', 't', ' ']).ok_or(NoTime)?;
+        let at = rest.find(['Z', 'z', '+', '-']).ok_or(NoTime)?;
+        let (time, zone) = rest.split_at(at);
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [hours, minutes, seconds] = numbers(clock, ':', [2, 2, 2])?;
+        if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NoTime);
+        }
+        let thousandths = fraction.chars().chain("00".chars()).take(3).collect::<String>();
+        let ms: i64 = thousandths.parse().map_err(|_| NoTime)?;
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days_of = |month| match month {
+            2 => 28 + i64::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        let fits = (1..=12).contains(&month) && (1..=days_of(month)).contains(&day);
+        if !fits || hours > 23 || minutes > 59 || seconds > 59 {
+            return Err(NoTime);
+        }
+        let east = match zone.split_at(1) {
+            ("Z" | "z", "") => 0,
+            (sign, ahead) => {
+                let [hours, minutes] = numbers(ahead, ':', [2, 2])?;
+                if hours > 23 || minutes > 59 {
+                    return Err(NoTime);
+                }
+                (hours * 60 + minutes) * if sign == "-" { -1 } else { 1 }
+            }
+        };
+        // Days from the civil date: the inverse of what is written above, from the same description.
+        let (y, mp) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let (era, doy) = (y.div_euclid(400), (153 * mp + 2) / 5 + day - 1);
+        let yoe = y.rem_euclid(400);
+        let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+        Ok(Self((((days * 24 + hours) * 60 + minutes - east) * 60 + seconds) * 1000 + ms))
+    }
+}
+
+/// Numbers of so many digits each, with a mark between them.
+fn numbers<const N: usize>(text: &str, mark: char, digits: [usize; N]) -> Result<[i64; N], NoTime> {
+    let mut parts = text.split(mark);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()));
+        *number = part.and_then(|part| part.parse().ok()).ok_or(NoTime)?;
+    }
+    if parts.next().is_some() { Err(NoTime) } else { Ok(found) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_read_as_they_are_written() {
+        for ms in [0, 951_782_400_000, 1_795_337_225_123, -1, -62_135_596_800_000, 253_402_300_799_999] {
+            let text = Timestamp(ms).to_string();
+            assert_eq!(text.parse(), Ok(Timestamp(ms)), "{text}");
+        }
+        for (text, ms) in [
+            ("2026-11-22 08:47:05Z", 1_795_337_225_000),
+            ("2026-11-22t10:17:05.1239+01:30", 1_795_337_225_123),
+            ("2026-11-21T23:47:05.1-09:00", 1_795_337_225_100),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T08:47:05",
+            "2026-02-29T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00Zx",
+            "2026-01-01T00:00:00+1:00",
+            "+026-01-01T00:00:00Z",
+            "2026-01-01T00:00:\u{660}0Z",
+            "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}T00:00:00Z",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NoTime), "{text}");
+        }
+    }
 
     #[test]
     fn dates_are_written_as_rfc_3339() {

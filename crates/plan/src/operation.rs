@@ -75,7 +75,11 @@ fn wanted_power(verb: OperationVerb) -> Option<&'static [Power]> {
         OperationVerb::Start | OperationVerb::Reboot | OperationVerb::Resume => Some(&[Power::On]),
         OperationVerb::Stop | OperationVerb::Poweroff => Some(&[Power::Off, Power::OffHard]),
         OperationVerb::Pause => Some(&[Power::Paused]),
-        OperationVerb::Create | OperationVerb::Resize | OperationVerb::Delete | OperationVerb::Import => None,
+        OperationVerb::Create
+        | OperationVerb::Resize
+        | OperationVerb::Change
+        | OperationVerb::Delete
+        | OperationVerb::Import => None,
     }
 }
 

@@ -68,6 +68,17 @@ impl Standing {
         }
     }
 
+    /// The word for it that programs read.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Unknown => "unknown",
+            Self::Ending => "deleting",
+            _ => self.word(),
+        }
+    }
+
     /// What the VM is at the moment.
     #[must_use]
     pub fn of(vm: &Vm, world: &dyn World) -> Self {

@@ -231,6 +231,7 @@ fn vm() -> v1::Vm {
         id: 42,
         meta: meta(),
         state: "running".into(),
+        standing: "running".into(),
         power: "on".into(),
         why: "It runs as wanted.".into(),
         host: Some(3),
@@ -240,16 +241,64 @@ fn vm() -> v1::Vm {
         machine: "q35".into(),
         firmware: "bios".into(),
         kernel: Some(v1::KernelBoot { kernel: 1, initrd: None, cmdline: "console=ttyS0 quiet".into() }),
-        disks: vec![v1::Disk { id: 0, image: Some(2), size_mib: 4096 }, v1::Disk { id: 1, image: None, size_mib: 100 }],
+        disks: vec![
+            v1::Disk {
+                id: 0,
+                image: Some(2),
+                size_mib: 4096,
+                persistent: true,
+                snapshots: vec![v1::DiskSnapshot {
+                    id: 0,
+                    name: "clean".into(),
+                    parent: None,
+                    created_at: "2026-11-22T08:47:05.123Z".into(),
+                    size_mib: 4096,
+                }],
+                current_snapshot: Some(0),
+                ..v1::Disk::default()
+            },
+            v1::Disk {
+                id: 1,
+                size_mib: 100,
+                attributes: [("TYPE".into(), "swap".into())].into(),
+                ..v1::Disk::default()
+            },
+        ],
         nics: vec![v1::Nic {
             id: 0,
             network: 0,
             mac: Some("02:00:0a:4d:00:02".into()),
             ip4: Some("10.77.0.2".into()),
-            ip6: None,
+            security_groups: vec![0],
+            ..v1::Nic::default()
         }],
         context: v1::Context { hostname: Some("web".into()), ..v1::Context::default() },
         graphics: true,
+        placement: v1::Placement {
+            requirements: Some("FREE_CPU > 100".into()),
+            vm_group: Some(v1::RoleChoice { group: "3".into(), role: "web".into() }),
+            ..v1::Placement::default()
+        },
+        snapshots: vec![v1::VmSnapshot {
+            id: 0,
+            name: "before".into(),
+            created_at: "2026-11-22T08:47:05.123Z".into(),
+        }],
+        schedule: vec![v1::ScheduledAction {
+            id: 0,
+            action: "snapshot".into(),
+            disk: None,
+            snapshot: None,
+            name: Some("nightly".into()),
+            at: Some("2026-12-01T03:00:00.000Z".into()),
+            after_start_s: None,
+            repeat: Some(v1::Repeat { weekly: vec!["mon".into(), "thu".into()], ..v1::Repeat::default() }),
+            next_at: Some("2026-12-01T03:00:00.000Z".into()),
+            done_at: None,
+            message: None,
+            warn_before_s: None,
+        }],
+        template: Some(5),
         restart: "on_failure".into(),
         generation: 2,
         applied_generation: 2,
@@ -310,7 +359,7 @@ fn shapes_of_the_interface() {
     let create = v1::VmCreate {
         name: "web".into(),
         cpu: Some(0.5),
-        disks: vec![v1::DiskCreate { image: Some("debian".into()), size_mib: Some(4096) }],
+        disks: vec![v1::DiskCreate { image: Some("debian".into()), size_mib: Some(4096), ..v1::DiskCreate::default() }],
         nics: Some(vec![v1::NicCreate { network: "default".into(), ..v1::NicCreate::default() }]),
         ..v1::VmCreate::default()
     };

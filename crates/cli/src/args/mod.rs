@@ -5,6 +5,9 @@ pub mod hosts;
 pub mod images;
 pub mod networks;
 pub mod owned;
+pub mod vm_actions;
+pub mod vm_devices;
+pub mod vm_schedule;
 pub mod vms;
 
 use crate::errors::EXIT_CODES;

@@ -2,9 +2,14 @@
 
 use super::hosts::Policy;
 use super::owned::OwnedCommand;
+use super::vm_actions::{
+    VmChangeArgs, VmDeployArgs, VmHard, VmMigrateArgs, VmRecoverArgs, VmReschedule, VmSuspendArgs,
+};
+use super::vm_devices::{DiskCommand, NicCommand, SnapshotCommand};
+use super::vm_schedule::ScheduleCommand;
 use super::{DeleteArgs, ListArgs, Many, One, WaitArgs};
 use clap::{Args, Subcommand, ValueEnum};
-use holm_wire::v1::{DiskCreate, DiskResize, NicCreate};
+use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RoleChoice};
 use std::time::Duration;
 
 /// `holm vm`.
@@ -18,6 +23,8 @@ pub enum VmCommand {
   holm vm create k --kernel vmlinuz --initrd tiny-initrd --memory 128M --no-nic
   holm vm create ci --image debian --user-data @cloud.yaml --env STAGE=test --cluster batch --no-wait
   holm vm create web2 -f web.yaml --memory 1G
+  holm vm create db1 --image debian --disk size=2G,type=swap --vm-group shop:db --hold
+  holm vm create gpu --image debian --requirements 'GPU = \"yes\"' --rank FREE_MEMORY
 
 Sizes: 512M, 20G, 1T; a bare number is MiB. A file given with -f has the fields of the interface
 (VmCreate, as JSON or YAML); flags weigh more. With -o json the answer has `vm` and `operation`.")]
@@ -44,14 +51,66 @@ Sizes: 512M, 20G, 1T; a bare number is MiB. A file given with -f has the fields 
     #[command(after_help = "Examples:\n  holm vm poweroff web")]
     Poweroff(VmPower),
     /// Start VMs afresh.
-    #[command(after_help = "Examples:\n  holm vm reboot web")]
-    Reboot(VmPower),
+    #[command(after_help = "Examples:\n  holm vm reboot web\n  holm vm reboot web --hard")]
+    Reboot(VmHard),
     /// Freeze VMs; their memory stays.
     #[command(after_help = "Examples:\n  holm vm pause web")]
     Pause(VmPower),
-    /// Let paused VMs go on.
+    /// Let paused or suspended VMs go on.
     #[command(after_help = "Examples:\n  holm vm resume web")]
     Resume(VmPower),
+    /// Save the memory of VMs on disk; they go on from there when they are resumed.
+    #[command(after_help = "Examples:\n  holm vm suspend web\n  holm vm suspend web --away")]
+    Suspend(VmSuspendArgs),
+    /// Switch VMs off and have them give up their hosts; their disks stay. `start` has them placed again.
+    #[command(after_help = "Examples:\n  holm vm undeploy web\n  holm vm undeploy web db --hard")]
+    Undeploy(VmHard),
+    /// Have VMs that wait for a host wait until they are released.
+    #[command(after_help = "Examples:\n  holm vm hold web")]
+    Hold(VmPower),
+    /// Let VMs that are held be placed.
+    #[command(after_help = "Examples:\n  holm vm release web\n  holm vm list -o name --filter state:held | xargs holm vm release")]
+    Release(VmPower),
+    /// Place a VM on a host, once, whatever the scheduler would choose.
+    #[command(after_help = "Examples:\n  holm vm deploy web edge-1")]
+    Deploy(VmDeployArgs),
+    /// Move a VM to another host.
+    #[command(after_help = "Examples:\n  holm vm migrate web edge-2\n  holm vm migrate web edge-2 --how stop\n  holm vm migrate web edge-2 --live")]
+    Migrate(VmMigrateArgs),
+    /// Have VMs placed anew when there is a better host.
+    #[command(after_help = "Examples:\n  holm vm reschedule web\n  holm vm reschedule web --cancel")]
+    Reschedule(VmReschedule),
+    /// End what does not end by itself.
+    #[command(
+        after_help = "Examples:\n  holm vm recover web retry\n  holm vm recover web failure\n\n`holm vm explain` says what it waits for."
+    )]
+    Recover(VmRecoverArgs),
+    /// Change what hosts must be like for a VM, or what its guest is told.
+    #[command(after_help = "Examples:
+  holm vm change web --requirements 'CLUSTER = \"berlin\" & FREE_CPU > 200' --rank FREE_MEMORY
+  holm vm change web --requirements ''
+  holm vm change web --env STAGE=live --unset-env DEBUG
+
+What the guest is told takes effect at its next start. Cores, memory and disks: holm vm resize.")]
+    Change(VmChangeArgs),
+    /// Disks of a VM, their snapshots and copies.
+    #[command(subcommand, visible_alias = "disks")]
+    Disk(DiskCommand),
+    /// Network cards of a VM.
+    #[command(subcommand, visible_alias = "nics")]
+    Nic(NicCommand),
+    /// Snapshots of a running VM.
+    #[command(subcommand, visible_alias = "snapshots")]
+    Snapshot(SnapshotCommand),
+    /// What is to be done with a VM later.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Show the hosts a VM was on, and why it left them.
+    #[command(after_help = "Examples:\n  holm vm history web\n  holm vm history web -o csv")]
+    History(One),
+    /// Show what was measured of a VM lately.
+    #[command(after_help = "Examples:\n  holm vm samples web\n  holm vm samples web -o json")]
+    Samples(One),
     /// Change a VM's cores, memory or disks. Disks only grow.
     #[command(
         after_help = "Examples:\n  holm vm resize web --memory 1G --cpu 2\n  holm vm resize db --disk 0=40G\n\nWhat takes effect only at the next start is said."
@@ -78,7 +137,10 @@ guest yours with `stty rows R cols C`.")]
         after_help = "Examples:\n  holm vm vnc web\n  holm vm vnc web --port 5901 &\n  vncviewer 127.0.0.1:5901\n\nThe port is open on the loopback address until interrupted: everybody on this machine can see the\nscreen through it."
     )]
     Vnc(VmVnc),
-    /// Delete VMs and their disks.
+    /// Have VMs end in order, then delete them: what was written on persistent images goes back to them.
+    #[command(after_help = "Examples:\n  holm vm terminate web\n  holm vm terminate web db --hard")]
+    Terminate(VmHard),
+    /// Delete VMs and their disks at once.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm vm delete web\n  holm vm delete web db --no-wait")]
     Delete(DeleteArgs),
     /// Wait until a VM is in a state.
@@ -166,6 +228,24 @@ pub struct VmCreateArgs {
     /// How to choose among hosts; default the cluster's.
     #[arg(long, value_enum, help_heading = "Placement")]
     pub policy: Option<Policy>,
+    /// What a host must be like, as an expression.
+    #[arg(long, value_name = "EXPRESSION", help_heading = "Placement")]
+    pub requirements: Option<String>,
+    /// Which hosts are better, as an expression.
+    #[arg(long, value_name = "EXPRESSION", help_heading = "Placement")]
+    pub rank: Option<String>,
+    /// Its role in a VM group.
+    #[arg(long, value_name = "GROUP:ROLE", value_parser = crate::fields::role, help_heading = "Placement")]
+    pub vm_group: Option<RoleChoice>,
+    /// Let it wait until it is released.
+    #[arg(long, help_heading = "Placement")]
+    pub hold: bool,
+    /// Whom it is to belong to; default you.
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+    /// The group it is to belong to; default the owner's.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     /// Whether to start it; default on.
     #[arg(long, value_enum)]
     pub power: Option<Power>,
@@ -373,7 +453,8 @@ pub struct VmWait {
     pub name: String,
     /// The state to wait for.
     #[arg(long = "for", value_name = "STATE", default_value = "running",
-        value_parser = ["pending", "preparing", "running", "paused", "stopping", "off", "failed", "unknown", "deleted"])]
+        value_parser = ["pending", "preparing", "running", "paused", "saved", "stopping", "off", "failed", "unknown", "held",
+            "stopped", "undeployed", "deleted"])]
     pub state: String,
     /// Give up after this long.
     #[arg(long, value_name = "DURATION", value_parser = crate::fields::duration, default_value = "15m")]

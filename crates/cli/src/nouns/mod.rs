@@ -14,10 +14,13 @@ mod owned;
 mod raw;
 mod session;
 mod status;
+mod vm_actions;
 mod vm_create;
+mod vm_devices;
+mod vm_schedule;
 mod vms;
 
-use crate::args::{Cli, Command, DeleteArgs, Globals, ListArgs};
+use crate::args::{Cli, Command, DeleteArgs, Globals, ListArgs, WaitArgs};
 use crate::client::{Call, Client, path, shaped};
 use crate::config::{Environment, Settings, resolve};
 use crate::errors::{Error, Exit, Result};
@@ -208,7 +211,7 @@ impl App {
     }
 
     /// The names of everything the objects mention. What may not be read keeps its id.
-    async fn names(&self, mentions: impl IntoIterator<Item = (&'static str, u32)>) -> Names {
+    pub async fn names(&self, mentions: impl IntoIterator<Item = (&'static str, u32)>) -> Names {
         let mut names = Names::default();
         let mut nouns: std::collections::BTreeMap<&'static str, std::collections::BTreeSet<u32>> = Default::default();
         for (noun, id) in mentions {
@@ -259,21 +262,30 @@ impl App {
                 Ok(())
             })
             .await;
+        let failed = self.ended(N::WORD, asked, &args.wait, args.objects.names.len() > 1).await;
+        self.first_of(refused, failed)
+    }
+
+    /// Stays until objects are gone whose deletion was asked for: their names and the operations that were answered.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn ended(&self, word: &str, asked: Vec<(String, Value)>, wait: &WaitArgs, many: bool) -> Result {
         let mut ended = Vec::new();
-        let deadline = tokio::time::Instant::now() + args.wait.timeout;
+        let deadline = tokio::time::Instant::now() + wait.timeout;
         let names: Vec<String> = asked.iter().map(|(name, _)| name.clone()).collect();
         let mut answers = asked.into_iter().map(|(_, answer)| answer);
         let failed = self
             .each(&names, async |name| {
                 let answer = answers.next().unwrap_or(Value::Null);
-                ended.push(self.gone(N::WORD, name, answer, args.wait.no_wait, deadline).await?);
+                ended.push(self.gone(word, name, answer, wait.no_wait, deadline).await?);
                 Ok(())
             })
             .await;
         if !self.output.is_table() && !ended.is_empty() {
-            self.print_many::<Operation>(&ended, args.objects.names.len() > 1).await?;
+            self.print_many::<Operation>(&ended, many).await?;
         }
-        self.first_of(refused, failed)
+        failed
     }
 
     async fn gone(

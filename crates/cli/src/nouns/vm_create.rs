@@ -30,6 +30,12 @@ pub(super) fn request(args: &VmCreateArgs) -> Result<VmCreate> {
     override_with(&mut vm.host, &args.host);
     override_with(&mut vm.cluster, &args.cluster);
     override_with(&mut vm.policy, &args.policy.map(|policy| policy.word()));
+    override_with(&mut vm.requirements, &args.requirements);
+    override_with(&mut vm.rank, &args.rank);
+    override_with(&mut vm.vm_group, &args.vm_group);
+    override_with(&mut vm.owner, &args.owner);
+    override_with(&mut vm.group, &args.group);
+    vm.hold |= args.hold;
     override_with(&mut vm.power, &args.power.map(|power| power.word()));
     override_with(&mut vm.restart, &args.restart.map(|restart| restart.word()));
     vm.graphics |= args.graphics;
@@ -62,7 +68,22 @@ fn disks_and_nics(args: &VmCreateArgs, vm: &mut VmCreate) {
 fn context(args: &VmCreateArgs, vm: &mut VmCreate) -> Result {
     let context = &mut vm.context;
     override_with(&mut context.hostname, &args.hostname);
-    for key in &args.ssh_key {
+    context.ssh_keys.extend(ssh_keys(&args.ssh_key)?);
+    if let Some(text) = &args.user_data {
+        context.user_data = Some(text_or_file("--user-data", text)?);
+    }
+    if let Some(text) = &args.start_script {
+        context.start_script = Some(text_or_file("--start-script", text)?);
+    }
+    context.environment.extend(args.env.iter().cloned());
+    context.network &= !args.dhcp;
+    Ok(())
+}
+
+/// The public keys that are given, or in the files that are given.
+pub(super) fn ssh_keys(given: &[String]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for key in given {
         let text = text_or_file("--ssh-key", key)?;
         let keys: Vec<&str> =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
@@ -73,17 +94,9 @@ fn context(args: &VmCreateArgs, vm: &mut VmCreate) -> Result {
             return Err(Error::usage(format!("--ssh-key: {key:?} holds a private key ({wrong})"))
                 .hint("Give the public key, whose file ends in .pub."));
         }
-        context.ssh_keys.extend(keys.into_iter().map(str::to_owned));
+        all.extend(keys.into_iter().map(str::to_owned));
     }
-    if let Some(text) = &args.user_data {
-        context.user_data = Some(text_or_file("--user-data", text)?);
-    }
-    if let Some(text) = &args.start_script {
-        context.start_script = Some(text_or_file("--start-script", text)?);
-    }
-    context.environment.extend(args.env.iter().cloned());
-    context.network &= !args.dhcp;
-    Ok(())
+    Ok(all)
 }
 
 fn read_request(file: &str) -> Result<VmCreate> {

@@ -2,7 +2,8 @@
 
 use super::operations::follow;
 use super::owned::{self, Owned};
-use super::{App, Noun, vm_create};
+use super::{App, Noun, vm_actions, vm_create, vm_devices, vm_schedule};
+use crate::args::WaitArgs;
 use crate::args::vms::{VmCommand, VmLog, VmPower, VmResize, VmWait};
 use crate::client::{Call, path, shaped};
 use crate::errors::{Error, Exit, Result};
@@ -33,8 +34,8 @@ impl Noun for Vm {
             Column {
                 title: "STATE",
                 key: "state",
-                text: |v, _| v.state.clone(),
-                plain: |v| v.state.clone(),
+                text: |v, _| shown_state(v).to_owned(),
+                plain: |v| shown_state(v).to_owned(),
                 state: true,
             },
             field(
@@ -74,12 +75,28 @@ impl Noun for Vm {
     fn parts(&self, names: &Names) -> Vec<Part> {
         let disks = self.disks.iter().map(|disk| {
             let from = disk.image.map_or("empty".to_owned(), |image| names.of("images", image));
-            vec![disk.id.to_string(), from, show_mib(disk.size_mib)]
+            vec![disk.id.to_string(), from, show_mib(disk.size_mib), vm_devices::disk_note(disk)]
         });
         let nics = self.nics.iter().map(|nic| {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            vec![nic.id.to_string(), names.of("networks", nic.network), text(&nic.ip4), text(&nic.ip6), text(&nic.mac)]
+            vec![
+                nic.id.to_string(),
+                names.of("networks", nic.network),
+                text(&nic.ip4),
+                text(&nic.ip6),
+                text(&nic.mac),
+                vm_devices::nic_note(nic),
+            ]
         });
+        let snapshots =
+            self.snapshots.iter().map(|s| vec![s.id.to_string(), s.name.clone(), show_age(&s.created_at)]).collect();
+        let schedule = self.schedule.iter().map(|action| {
+            let often = vm_schedule::how_often(action.repeat.as_ref());
+            vec![action.id.to_string(), vm_schedule::what(action), vm_schedule::when(action), often]
+        });
+        let rule = &self.placement;
+        let text_of = |text: &Option<String>| text.clone().unwrap_or_default();
+        let group = rule.vm_group.as_ref().map(|of| format!("{}, role {}", of.group, of.role)).unwrap_or_default();
         let mut notes = Vec::new();
         if self.restart_needed {
             notes.push("something takes effect only at the next start".to_owned());
@@ -90,7 +107,7 @@ impl Noun for Vm {
         vec![
             Part::Line("id", self.id.to_string()),
             Part::Line("name", self.meta.name.clone()),
-            Part::State("state", self.state.clone()),
+            Part::State("state", shown_state(self).to_owned()),
             Part::Line("since", self.since.as_deref().map(show_age).unwrap_or_default()),
             Part::Line("why", self.why.clone()),
             Part::Line("wanted", self.power.clone()),
@@ -106,11 +123,28 @@ impl Noun for Vm {
             ),
             Part::Line("screen", if self.graphics { "yes".into() } else { String::new() }),
             Part::Line("restart", self.restart.clone()),
+            Part::Line("template", self.template.map(|id| id.to_string()).unwrap_or_default()),
+            Part::Line("vm group", group),
+            Part::Line("requirements", text_of(&rule.requirements)),
+            Part::Line("rank", text_of(&rule.rank)),
+            Part::Line("storage requirements", text_of(&rule.datastore_requirements)),
+            Part::Line("storage rank", text_of(&rule.datastore_rank)),
+            Part::Line("reschedule", if rule.reschedule { "as soon as there is a better host".into() } else { String::new() }),
             Part::Line("note", notes.join("; ")),
             Part::Line("age", show_age(&self.meta.created_at)),
-            Part::Table("Disks:", &["DISK", "IMAGE", "SIZE"], disks.collect()),
-            Part::Table("Network cards:", &["NIC", "NETWORK", "IPV4", "IPV6", "MAC"], nics.collect()),
+            Part::Table("Disks:", &["DISK", "IMAGE", "SIZE", "NOTE"], disks.collect()),
+            Part::Table("Network cards:", &["NIC", "NETWORK", "IPV4", "IPV6", "MAC", "NOTE"], nics.collect()),
+            Part::Table("Snapshots:", &["SNAPSHOT", "NAME", "AGE"], snapshots),
+            Part::Table("Scheduled:", &["NUMBER", "ACTION", "NEXT", "REPEATS"], schedule.collect()),
         ]
+    }
+}
+
+/// Its state, in more detail where that says what a user did.
+fn shown_state(vm: &Vm) -> &str {
+    match vm.standing.as_str() {
+        known @ ("held" | "stopped" | "undeployed") => known,
+        _ => &vm.state,
     }
 }
 
@@ -140,9 +174,25 @@ pub(super) async fn run(app: &App, command: VmCommand) -> Result {
         VmCommand::Start(args) => power(app, &args, "start").await,
         VmCommand::Stop(args) => power(app, &args, "stop").await,
         VmCommand::Poweroff(args) => power(app, &args, "poweroff").await,
-        VmCommand::Reboot(args) => power(app, &args, "reboot").await,
+        VmCommand::Reboot(args) => vm_actions::reboot(app, &args).await,
         VmCommand::Pause(args) => power(app, &args, "pause").await,
         VmCommand::Resume(args) => power(app, &args, "resume").await,
+        VmCommand::Hold(args) => power(app, &args, "hold").await,
+        VmCommand::Release(args) => power(app, &args, "release").await,
+        VmCommand::Suspend(args) => vm_actions::suspend(app, &args).await,
+        VmCommand::Undeploy(args) => vm_actions::undeploy(app, &args).await,
+        VmCommand::Terminate(args) => vm_actions::terminate(app, &args).await,
+        VmCommand::Reschedule(args) => vm_actions::reschedule(app, &args).await,
+        VmCommand::Deploy(args) => vm_actions::deploy(app, args).await,
+        VmCommand::Migrate(args) => vm_actions::migrate(app, args).await,
+        VmCommand::Recover(args) => vm_actions::recover(app, &args).await,
+        VmCommand::Change(args) => vm_actions::change(app, args).await,
+        VmCommand::History(one) => vm_actions::history(app, &one.name).await,
+        VmCommand::Samples(one) => vm_actions::samples(app, &one.name).await,
+        VmCommand::Disk(command) => vm_devices::disks(app, command).await,
+        VmCommand::Nic(command) => vm_devices::nics(app, command).await,
+        VmCommand::Snapshot(command) => vm_devices::snapshots(app, command).await,
+        VmCommand::Schedule(command) => vm_schedule::run(app, command).await,
         VmCommand::Delete(args) => app.delete::<Vm>(&args, &[]).await,
         VmCommand::Resize(args) => resize(app, args).await,
         VmCommand::Console(args) => {
@@ -159,24 +209,32 @@ pub(super) async fn run(app: &App, command: VmCommand) -> Result {
 }
 
 async fn power(app: &App, args: &VmPower, verb: &str) -> Result {
-    let names = &args.vms.names;
+    ask_each(app, &args.vms.names, &args.wait, |name| Ok(Call::new(Method::POST, path(&["vms", name, verb])?))).await
+}
+
+/// Asks the same of several VMs and shows them as they are then.
+pub(super) async fn ask_each(
+    app: &App,
+    names: &[String],
+    wait: &WaitArgs,
+    call: impl Fn(&str) -> Result<Call>,
+) -> Result {
     // All are asked before any is waited for, so that they go on side by side.
     let mut answers = Vec::new();
     let asked = app
         .each(names, async |name| {
-            let call = Call::new(Method::POST, path(&["vms", name, verb])?);
-            answers.push((name.to_owned(), app.client.send(call).await?.json()?));
+            answers.push((name.to_owned(), app.client.send(call(name)?).await?.json()?));
             Ok(())
         })
         .await;
     let mut finished = Vec::new();
-    let deadline = Instant::now() + args.wait.timeout;
+    let deadline = Instant::now() + wait.timeout;
     let labels: Vec<String> = answers.iter().map(|(name, _)| name.clone()).collect();
     let mut answers = answers.into_iter().map(|(_, answer)| answer);
     let ended = app
         .each(&labels, async |_| {
             let answer = answers.next().unwrap_or(Value::Null);
-            finished.push(finish(app, answer, args.wait.no_wait, deadline).await?);
+            finished.push(finish(app, answer, wait.no_wait, deadline).await?);
             Ok(())
         })
         .await;
@@ -184,8 +242,64 @@ async fn power(app: &App, args: &VmPower, verb: &str) -> Result {
     app.first_of(asked, ended)
 }
 
+/// Asks something of one VM and shows it as it is then.
+pub(super) async fn ask(app: &App, call: Call, wait: &WaitArgs) -> Result {
+    ask_then(app, call, wait, |_| {}).await
+}
+
+/// The same; `then` is given the answer once it is done.
+pub(super) async fn ask_then(app: &App, call: Call, wait: &WaitArgs, then: impl FnOnce(&Value)) -> Result {
+    let answer = app.client.send(call).await?.json()?;
+    let answer = finish(app, answer, wait.no_wait, Instant::now() + wait.timeout).await?;
+    then(&answer);
+    print_accepted(app, &[answer], false).await
+}
+
+/// Says so when something takes effect at the next start only.
+pub(super) fn note_restart(app: &App, answer: &Value) {
+    if let Some(vm) = answer.get("vm").and_then(|vm| shaped::<Vm>(vm).ok())
+        && vm.restart_needed
+    {
+        app.remarks.note(&format!("Some of it takes effect at the next start: `holm vm reboot {}`.", vm.meta.name));
+    }
+}
+
+/// Writes parts of a VM: `raw` is what the interface answered, `word` what one of them is called.
+pub(super) fn print_rows<T>(
+    app: &App,
+    columns: &[Column<T>],
+    rows: &[T],
+    raw: &Value,
+    name: fn(&T) -> String,
+    word: &str,
+) -> Result {
+    print_rows_with(app, columns, rows, raw, &Names::default(), name, word)
+}
+
+/// The same, with the names of what the parts mention.
+pub(super) fn print_rows_with<T>(
+    app: &App,
+    columns: &[Column<T>],
+    rows: &[T],
+    raw: &Value,
+    names: &Names,
+    name: fn(&T) -> String,
+    word: &str,
+) -> Result {
+    match app.output.format {
+        Format::Json | Format::Yaml => app.output.value(&Value::Array(raw.as_array().cloned().unwrap_or_default())),
+        Format::Name => app.output.text(&rows.iter().map(|row| name(row) + "\n").collect::<String>()),
+        Format::Csv => app.output.csv(columns, rows, true),
+        Format::Table if rows.is_empty() => {
+            app.remarks.note(&format!("There is no {word} to show."));
+            Ok(())
+        }
+        Format::Table => app.output.table(columns, rows, names),
+    }
+}
+
 /// Follows the operation of an accepted change and gives the answer with VM and operation as they are then.
-async fn finish(app: &App, mut answer: Value, no_wait: bool, deadline: Instant) -> Result<Value> {
+pub(super) async fn finish(app: &App, mut answer: Value, no_wait: bool, deadline: Instant) -> Result<Value> {
     let VmAccepted { vm, operation } = shaped(&answer)?;
     let label = format!("vm {}", vm.meta.name);
     if no_wait {
@@ -208,7 +322,7 @@ async fn finish(app: &App, mut answer: Value, no_wait: bool, deadline: Instant) 
     Ok(answer)
 }
 
-async fn print_accepted(app: &App, answers: &[Value], many: bool) -> Result {
+pub(super) async fn print_accepted(app: &App, answers: &[Value], many: bool) -> Result {
     if answers.is_empty() {
         return Ok(());
     }
@@ -235,11 +349,7 @@ async fn resize(app: &App, args: VmResize) -> Result {
     };
     let answer = app.client.patch(&path(&["vms", &args.name])?, &change).await?;
     let answer = finish(app, answer, args.wait.no_wait, Instant::now() + args.wait.timeout).await?;
-    if let Some(vm) = answer.get("vm").and_then(|vm| shaped::<Vm>(vm).ok())
-        && vm.restart_needed
-    {
-        app.remarks.note(&format!("Some of it takes effect at the next start: `holm vm reboot {}`.", vm.meta.name));
-    }
+    note_restart(app, &answer);
     print_accepted(app, &[answer], false).await
 }
 
@@ -359,7 +469,7 @@ async fn wait_for(app: &App, args: &VmWait) -> Result {
                 Err(error) => return Err(error),
             };
             let vm: Vm = shaped(&value)?;
-            if vm.state == args.state {
+            if vm.state == args.state || vm.standing == args.state {
                 return Ok(Look::Done(value));
             }
             // Nothing but a user gets it out of this.

@@ -46,7 +46,7 @@ async fn actions_are_numbered_changed_and_taken_off() {
     let with = VmDraft { schedule, ..draft("web") };
     let id = desk.vm_create(admin, &intent(), with, Attributes::default()).await.expect("made").row.value.id;
     let (changed, number) = desk.vm_schedule_add(admin, &intent(), id, action("poweroff", soon)).await.expect("added");
-    assert_eq!(number, 2);
+    assert_eq!(number, Some(2));
     assert_eq!(changed.row.value.action.map(|action| action.verb), Some(VmVerb::SchedAdd));
     let kept = vm(&ground, id).schedule;
     assert_eq!(kept.iter().map(|action| action.id).collect::<Vec<_>>(), [0, 1, 2]);
@@ -73,7 +73,7 @@ async fn actions_are_numbered_changed_and_taken_off() {
 
     desk.vm_schedule_delete(admin, &intent(), id, 1).await.expect("taken off");
     refused(desk.vm_schedule_delete(admin, &intent(), id, 1).await, ErrorKind::NotFound);
-    assert_eq!(desk.vm_schedule_add(admin, &intent(), id, action("stop", soon)).await.expect("added").1, 3);
+    assert_eq!(desk.vm_schedule_add(admin, &intent(), id, action("stop", soon)).await.expect("added").1, Some(3));
     let many = VmDraft { schedule: vec![action("stop", soon); 65], ..draft("many") };
     refused(desk.vm_create(admin, &intent(), many, Attributes::default()).await, ErrorKind::Invalid);
     desk.vm_act(admin, &intent(), id, VmVerb::TerminateHard).await.expect("deleted");

@@ -1,7 +1,7 @@
 //! `one.vm.*`: disks, cards and snapshots.
 
 use super::methods;
-use super::vms::{done, refused, vm_id};
+use super::vms::{done, made, refused, vm_id};
 use crate::codes::{ACTION, Failure};
 use crate::render::storage::image_kind;
 use crate::request::{Request, Update};
@@ -183,7 +183,7 @@ async fn save_as(request: &Request<'_>) -> Result<Answer, Failure> {
         given => Some(u32::try_from(given).map_err(|_| missing("Snapshot", given.into(), id))?),
     };
     match request.desk().vm_save_as(&request.caller, &request.intent, id, disk, name, kind, snapshot).await {
-        Ok((_, image)) => Ok(image.0.into()),
+        Ok((_, image)) => made(image.map(|image| image.0)),
         Err(error) => Err(refused(request, &error, id)),
     }
 }
@@ -194,7 +194,7 @@ async fn disk_snapshot_create(request: &Request<'_>) -> Result<Answer, Failure> 
     let disk = number(request, 2, "Disk", id)?;
     let name = request.text(3)?.to_owned();
     match request.desk().vm_disk_snapshot_create(&request.caller, &request.intent, id, disk, name).await {
-        Ok((_, snapshot)) => Ok(snapshot.into()),
+        Ok((_, snapshot)) => made(snapshot),
         Err(error) => Err(refused(request, &error, id)),
     }
 }
@@ -238,7 +238,7 @@ async fn snapshot_create(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
     let name = request.text(2)?.to_owned();
     match request.desk().vm_snapshot_create(&request.caller, &request.intent, id, name).await {
-        Ok((_, snapshot)) => Ok(snapshot.into()),
+        Ok((_, snapshot)) => made(snapshot),
         Err(error) => Err(refused(request, &error, id)),
     }
 }

@@ -1,7 +1,7 @@
 //! `one.vm.*`: VMs as a whole. Their disks, cards and snapshots are in `vm_devices`, pools in `vm_pools`.
 
 use super::{methods, owned};
-use crate::codes::{ACTION, AUTHORIZATION, Failure, called};
+use crate::codes::{ACTION, AUTHORIZATION, Failure, INTERNAL, called};
 use crate::render::vms::AnyVm;
 use crate::request::{Request, Update};
 use crate::template::Reading as _;
@@ -54,6 +54,11 @@ pub(crate) fn done<R>(request: &Request<'_>, id: VmId, outcome: Result<R, Error>
         Ok(_) => Ok(id.0.into()),
         Err(error) => Err(refused(request, &error, id)),
     }
+}
+
+/// The number of something new. Calls through this door have no keys against being repeated, so each is carried out.
+pub(crate) fn made<T: Into<Answer>>(number: Option<T>) -> Result<Answer, Failure> {
+    number.map(Into::into).ok_or_else(|| Failure::new(INTERNAL, "The call was carried out before."))
 }
 
 /// A VM that the caller may see, whether it is there or over.
@@ -240,7 +245,7 @@ async fn schedule_add(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
     let action = schedule::single(&request.template(2)?, 0, None)?;
     match request.desk().vm_schedule_add(&request.caller, &request.intent, id, action).await {
-        Ok((_, number)) => Ok(number.into()),
+        Ok((_, number)) => made(number),
         Err(error) => Err(refused(request, &error, id)),
     }
 }

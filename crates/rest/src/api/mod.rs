@@ -18,6 +18,10 @@ mod images;
 mod networks;
 mod operations;
 mod owned;
+mod vm_actions;
+mod vm_devices;
+mod vm_schedule;
+mod vm_snapshots;
 mod vms;
 
 pub use door::Door;
@@ -140,6 +144,10 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .merge(networks::routes())
         .merge(operations::routes())
         .merge(vms::routes())
+        .merge(vm_actions::routes())
+        .merge(vm_devices::routes())
+        .merge(vm_schedule::routes())
+        .merge(vm_snapshots::routes())
         .merge(openapi::routes());
     OpenApiRouter::new().nest("/api/v1", v1).merge(health::routes())
 }

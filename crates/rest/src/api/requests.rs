@@ -45,6 +45,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
+/// Several parts of a path, such as the name of a VM and the number of one of its disks.
+#[derive(Clone, Debug)]
+pub struct Along<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Along<T> {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = parts.uri.path().to_owned();
+        let Path(found) = Path::<T>::from_request_parts(parts, state).await.map_err(|error| {
+            let shown: String = path.chars().take(128).collect();
+            Refusal::new(Kind::Invalid, format!("the path {shown} cannot be read: {error}"))
+                .hint("Parts of objects are named by their numbers: whole numbers from 0.")
+        })?;
+        Ok(Self(found))
+    }
+}
+
 /// The `{id}` of a path where only a number will do.
 #[derive(Clone, Copy, Debug)]
 pub struct Id(pub u32);
@@ -126,6 +143,17 @@ pub struct Order {
     pub intent: Intent,
 }
 
+/// A request that changes something and may have a JSON body; without one, everything in it is at its default.
+#[derive(Clone, Debug)]
+pub struct Wish<T> {
+    /// Who asks.
+    pub caller: Caller,
+    /// How.
+    pub intent: Intent,
+    /// What.
+    pub body: T,
+}
+
 /// A request that changes something and has a JSON body.
 #[derive(Clone, Debug)]
 pub struct Command<T> {
@@ -163,6 +191,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Command<T> {
     }
 }
 
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Wish<T> {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Asker::from_request_parts(&mut parts, state).await?.caller;
+        let bytes = collect(&parts.headers, body).await?;
+        if bytes.trim_ascii().is_empty() {
+            let intent = intent(&parts, &[])?;
+            return Ok(Self { caller, intent, body: T::default() });
+        }
+        check_json(&parts)?;
+        let intent = intent(&parts, &bytes)?;
+        Ok(Self { caller, intent, body: read_json(&bytes)? })
+    }
+}
+
 /// A JSON body of a request nobody has to be known for.
 pub(crate) async fn open_json<T: DeserializeOwned>(request: Request) -> Answer<(T, Intent)> {
     let (parts, body) = request.into_parts();
@@ -172,7 +216,8 @@ pub(crate) async fn open_json<T: DeserializeOwned>(request: Request) -> Answer<(
     Ok((read_json(&bytes)?, intent))
 }
 
-async fn json_bytes(parts: &Parts, body: Body) -> Answer<Bytes> {
+/// Refuses a body that does not say that it is JSON.
+fn check_json(parts: &Parts) -> Answer<()> {
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if essence != "application/json" && essence != "application/merge-patch+json" {
@@ -181,6 +226,11 @@ async fn json_bytes(parts: &Parts, body: Body) -> Answer<Bytes> {
             .hint("Send Content-Type: application/json.")
             .close());
     }
+    Ok(())
+}
+
+async fn json_bytes(parts: &Parts, body: Body) -> Answer<Bytes> {
+    check_json(parts)?;
     collect(&parts.headers, body).await
 }
 

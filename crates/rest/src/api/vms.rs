@@ -7,8 +7,10 @@ use super::requests::{Command, Key, List, Order, created, json, json_at};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::State;
-use holm_desk::PowerAction;
+use holm_desk::{Accepted, Caller, PowerAction};
+use holm_model::users::{Group, User};
 use holm_model::vms::Vm;
+use holm_model::{GroupId, UserId, VmId};
 use holm_wire::v1;
 use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
@@ -34,7 +36,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// List VMs
 ///
-/// Filters: `id`, `name`, `state`, `owner`, `group`, `host`, `cluster`, `image`, `network`, `power`.
+/// Filters: `id`, `name`, `state`, `owner`, `group`, `host`, `cluster`, `image`, `network`, `power`, `template`,
+/// `vm_group`. A state is a word of `state` or of `standing`.
 #[utoipa::path(
     get, path = "/vms", tag = "vms", params(super::openapi::ListParams),
     responses((status = 200, description = "A page of VMs.", body = v1::Page<v1::Vm>)),
@@ -58,11 +61,52 @@ async fn vm_list(State(api): State<Api>, asker: Asker, List(query): List) -> Ans
     ),
     responses((status = 202, description = "The VM, and the operation to follow.", body = v1::VmAccepted)),
 )]
-async fn vm_create(State(api): State<Api>, command: Command<v1::VmCreate>) -> Answer {
-    let (draft, attributes) = convert::vms::draft(command.body)?;
+async fn vm_create(State(api): State<Api>, mut command: Command<v1::VmCreate>) -> Answer {
+    let owner = owner(&api, &command.caller, command.body.owner.take(), command.body.group.take())?;
+    let (mut draft, attributes) = convert::vms::draft(command.body)?;
+    draft.owner = owner;
     let accepted = api.desk().vm_create(&command.caller, &command.intent, draft, attributes).await?;
     let body = convert::vms::accepted(&accepted, &api.desk().view(), &command.caller);
     created(StatusCode::ACCEPTED, accepted.row.revision, "vms", accepted.row.value.id.0, &body)
+}
+
+/// Whom a new VM is to belong to, where the request says so.
+fn owner(
+    api: &Api,
+    caller: &Caller,
+    owner: Option<String>,
+    group: Option<String>,
+) -> Answer<Option<(UserId, GroupId)>> {
+    if owner.is_none() && group.is_none() {
+        return Ok(None);
+    }
+    let view = api.desk().view();
+    let user = match owner {
+        Some(key) => view.get::<User>(caller, &key).map_err(|error| error.field("owner"))?.value.clone(),
+        None => caller.user().clone(),
+    };
+    let group = match group {
+        Some(key) => view.get::<Group>(caller, &key).map_err(|error| error.field("group"))?.value.id,
+        None => user.groups.first().copied().unwrap_or(caller.primary_group()),
+    };
+    Ok(Some((user.id, group)))
+}
+
+/// The id of the VM that a path names.
+pub(super) fn vm_id(api: &Api, caller: &Caller, key: &str) -> Answer<VmId> {
+    Ok(api.desk().view().get::<Vm>(caller, key)?.value.id)
+}
+
+/// The answer to a change that was accepted.
+pub(super) fn accepted(api: &Api, caller: &Caller, accepted: &Accepted<Vm>) -> Answer {
+    let body = convert::vms::accepted(accepted, &api.desk().view(), caller);
+    json_at(StatusCode::ACCEPTED, accepted.row.revision, &body)
+}
+
+/// The same for a change that made something with a number of its own.
+pub(super) fn part(api: &Api, caller: &Caller, accepted: &Accepted<Vm>, id: Option<u32>) -> Answer {
+    let body = convert::vms::part_accepted(accepted, id, &api.desk().view(), caller);
+    json_at(StatusCode::ACCEPTED, accepted.row.revision, &body)
 }
 
 /// Show a VM
@@ -77,8 +121,8 @@ async fn vm_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
 
 /// Change a VM
 ///
-/// Name, ownership, permissions and attributes; cores, memory and restart policy; disks grow. What a running guest cannot take takes effect at its next start, which
-/// `restart_needed` says.
+/// Name, ownership, permissions and attributes; cores, memory and restart policy; disks grow; what hosts must be like;
+/// what the guest is told. What a running guest cannot take takes effect at its next start, which `restart_needed` says.
 #[utoipa::path(
     patch, path = "/vms/{vm}", tag = "vms",
     params(("vm" = String, Path, description = "Id or name.", example = "web")),
@@ -91,13 +135,13 @@ async fn vm_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
 async fn vm_change(State(api): State<Api>, Key(key): Key, command: Command<v1::VmChange>) -> Answer {
     let change = convert::vms::change(command.body)?;
     let accepted = api.desk().vm_change(&command.caller, &command.intent, &key, change).await?;
-    let body = convert::vms::accepted(&accepted, &api.desk().view(), &command.caller);
-    json_at(StatusCode::ACCEPTED, accepted.row.revision, &body)
+    self::accepted(&api, &command.caller, &accepted)
 }
 
 /// Delete a VM
 ///
-/// Its disks go with it. The operation is done when nothing is left of it anywhere.
+/// At once, and its disks go with it: what was written on persistent images since it began may be lost; `terminate` has
+/// the guest end in order first. The operation is done when nothing is left of it anywhere.
 #[utoipa::path(
     delete, path = "/vms/{vm}", tag = "vms",
     params(("vm" = String, Path, description = "Id or name.", example = "web")),
@@ -125,8 +169,7 @@ async fn vm_explain(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answ
 
 async fn power(api: Api, key: String, order: Order, action: PowerAction) -> Answer {
     let accepted = api.desk().vm_power(&order.caller, &order.intent, &key, action).await?;
-    let body = convert::vms::accepted(&accepted, &api.desk().view(), &order.caller);
-    json_at(StatusCode::ACCEPTED, accepted.row.revision, &body)
+    self::accepted(&api, &order.caller, &accepted)
 }
 
 /// Start a VM

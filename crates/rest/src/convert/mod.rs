@@ -7,6 +7,8 @@ pub mod images;
 pub mod networks;
 pub mod operations;
 pub mod sessions;
+pub mod vm_devices;
+pub mod vm_schedule;
 pub mod vms;
 
 use crate::problem::{Answer, Refusal};

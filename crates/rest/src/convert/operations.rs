@@ -19,6 +19,7 @@ fn verb(verb: OperationVerb) -> &'static str {
         OperationVerb::Pause => "pause",
         OperationVerb::Resume => "resume",
         OperationVerb::Resize => "resize",
+        OperationVerb::Change => "change",
         OperationVerb::Delete => "delete",
         OperationVerb::Import => "import",
     }

@@ -1,13 +1,14 @@
 //! VMs.
 
-use super::{attributes, cores, meta, share, trouble, word};
+use super::{attributes, cores, meta, share, trouble, vm_devices, vm_schedule, word};
 use crate::problem::Answer;
 use holm_desk::{Accepted, Caller, Explanation, Row, Seen as _, View, VmChange};
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::Accelerator;
 use holm_model::permissions::Access;
+use holm_model::samples::VmSample;
 use holm_model::vms::{
-    Boot, Context, DiskDraft, Firmware, Machine, NicDraft, Observed, Power, RestartPolicy, Vm, VmDraft,
+    Boot, Context, Firmware, Machine, Observed, PlacementRecord, PlacementRule, Power, RestartPolicy, Vm, VmDraft,
 };
 use holm_wire::v1;
 
@@ -44,6 +45,7 @@ pub fn vm(row: &Row<Vm>, view: &View, caller: &Caller) -> v1::Vm {
         id: vm.id.0,
         meta: meta(row, &vm.meta),
         state: view.vm_state(vm).to_string(),
+        standing: view.vm_standing(vm).token().into(),
         power: power(spec.power).into(),
         why: vm.why.clone(),
         host: vm.phase.host().map(|host| host.0),
@@ -60,27 +62,14 @@ pub fn vm(row: &Row<Vm>, view: &View, caller: &Caller) -> v1::Vm {
                 cmdline: cmdline.clone(),
             }),
         },
-        disks: spec
-            .disks
-            .iter()
-            .map(|disk| v1::Disk { id: disk.id, image: disk.image.map(|i| i.0), size_mib: disk.size_mib })
-            .collect(),
-        nics: spec
-            .nics
-            .iter()
-            .map(|nic| {
-                let lease = vm.leases.iter().find(|lease| lease.nic == nic.id);
-                v1::Nic {
-                    id: nic.id,
-                    network: nic.network.0,
-                    mac: lease.map(|lease| lease.mac.to_string()),
-                    ip4: lease.and_then(|lease| lease.ip4).map(|ip| ip.to_string()),
-                    ip6: lease.and_then(|lease| lease.ip6).map(|ip| ip.to_string()),
-                }
-            })
-            .collect(),
+        disks: spec.disks.iter().map(|disk| vm_devices::disk(vm, disk)).collect(),
+        nics: spec.nics.iter().map(|nic| vm_devices::nic(vm, nic)).collect(),
         context: context(&spec.context, manage),
         graphics: spec.graphics,
+        placement: placement(&spec.placement),
+        snapshots: vm_devices::snapshots(vm),
+        schedule: vm.schedule.iter().map(|action| vm_schedule::scheduled(action, vm, view)).collect(),
+        template: vm.template.map(|template| template.0),
         restart: word_of(spec.restart, RESTARTS),
         generation: vm.generation,
         applied_generation: vm.status.generation,
@@ -95,6 +84,23 @@ pub fn vm(row: &Row<Vm>, view: &View, caller: &Caller) -> v1::Vm {
         }),
         since: (vm.status.observed != Observed::Unknown).then(|| vm.status.since.to_string()),
         trouble: vm.trouble.as_ref().map(trouble),
+    }
+}
+
+fn placement(rule: &PlacementRule) -> v1::Placement {
+    v1::Placement {
+        host: rule.host.map(|host| host.0),
+        cluster: rule.cluster.map(|cluster| cluster.0),
+        policy: rule.policy.map(|policy| word_of(policy, POLICIES)),
+        requirements: rule.requirements.clone(),
+        rank: rule.rank.clone(),
+        datastore_requirements: rule.datastore_requirements.clone(),
+        datastore_rank: rule.datastore_rank.clone(),
+        vm_group: rule
+            .role
+            .as_ref()
+            .map(|of| v1::RoleChoice { group: of.group.to_string(), role: of.role.clone() }),
+        reschedule: rule.resched,
     }
 }
 
@@ -117,6 +123,17 @@ fn context(context: &Context, show: bool) -> v1::Context {
     }
 }
 
+fn context_draft(given: v1::Context) -> Context {
+    Context {
+        hostname: given.hostname,
+        ssh_keys: given.ssh_keys,
+        user_data: given.user_data,
+        start_script: given.start_script,
+        environment: given.environment.into_iter().collect(),
+        network: given.network,
+    }
+}
+
 /// A request for a VM, words turned into values; the desk checks the rest.
 ///
 /// # Errors
@@ -127,7 +144,12 @@ pub fn draft(create: v1::VmCreate) -> Answer<(VmDraft, holm_model::Attributes)> 
     let nics = match create.nics {
         None => None,
         Some(nics) => {
-            Some(nics.into_iter().enumerate().map(|(at, nic)| nic_draft(at, nic)).collect::<Answer<Vec<_>>>()?)
+            let numbered = nics.into_iter().enumerate();
+            Some(
+                numbered
+                    .map(|(at, nic)| vm_devices::nic_draft(&format!("nics[{at}]"), nic))
+                    .collect::<Answer<Vec<_>>>()?,
+            )
         }
     };
     let power = match create.power.as_deref() {
@@ -144,47 +166,30 @@ pub fn draft(create: v1::VmCreate) -> Answer<(VmDraft, holm_model::Attributes)> 
         kernel: create.kernel,
         initrd: create.initrd,
         cmdline: create.cmdline,
-        disks: create
-            .disks
-            .into_iter()
-            .map(|disk| DiskDraft { image: disk.image, size_mib: disk.size_mib, ..DiskDraft::default() })
-            .collect(),
+        disks: create.disks.into_iter().map(vm_devices::disk_draft).collect(),
         nics,
-        context: Context {
-            hostname: create.context.hostname,
-            ssh_keys: create.context.ssh_keys,
-            user_data: create.context.user_data,
-            start_script: create.context.start_script,
-            environment: create.context.environment.into_iter().collect(),
-            network: create.context.network,
-        },
+        context: context_draft(create.context),
         graphics: create.graphics,
         host: create.host,
         cluster: create.cluster,
         policy: create.policy.map(|policy| word("policy", &policy, POLICIES)).transpose()?,
+        requirements: create.requirements,
+        rank: create.rank,
+        datastore_requirements: create.datastore_requirements,
+        datastore_rank: create.datastore_rank,
+        role: create.vm_group.map(|of| (of.group, of.role)),
+        hold: create.hold,
+        schedule: create
+            .schedule
+            .into_iter()
+            .enumerate()
+            .map(|(at, action)| vm_schedule::draft(&format!("schedule[{at}]."), action))
+            .collect::<Answer<Vec<_>>>()?,
         power,
         restart: word("restart", &default(create.restart, "on_failure"), RESTARTS)?,
         ..VmDraft::default()
     };
     Ok((draft, attributes))
-}
-
-fn nic_draft(at: usize, nic: v1::NicCreate) -> Answer<NicDraft> {
-    fn parsed<T: std::str::FromStr>(field: String, text: Option<String>, what: &str) -> Answer<Option<T>> {
-        let Some(text) = text else { return Ok(None) };
-        let value = text.parse().map_err(|_| {
-            let shown: String = text.chars().take(64).collect();
-            crate::problem::Refusal::invalid(field.clone(), format!("{field}: {shown:?} is not {what}"))
-        })?;
-        Ok(Some(value))
-    }
-    Ok(NicDraft {
-        network: nic.network,
-        mac: parsed(format!("nics[{at}].mac"), nic.mac, "an Ethernet address such as 02:00:0a:4d:00:02")?,
-        ip4: parsed(format!("nics[{at}].ip4"), nic.ip4, "an IPv4 address")?,
-        ip6: parsed(format!("nics[{at}].ip6"), nic.ip6, "an IPv6 address")?,
-        ..NicDraft::default()
-    })
 }
 
 /// A change of a VM.
@@ -199,6 +204,12 @@ pub fn change(change: v1::VmChange) -> Answer<VmChange> {
         memory_mib: change.memory_mib,
         disks: change.disks.into_iter().map(|disk| (disk.id, disk.size_mib)).collect(),
         restart: change.restart.map(|restart| word("restart", &restart, RESTARTS)).transpose()?,
+        requirements: change.requirements,
+        rank: change.rank,
+        datastore_requirements: change.datastore_requirements,
+        datastore_rank: change.datastore_rank,
+        context: change.context.map(context_draft),
+        graphics: change.graphics,
     })
 }
 
@@ -208,6 +219,49 @@ pub fn accepted(accepted: &Accepted<Vm>, view: &View, caller: &Caller) -> v1::Vm
     v1::VmAccepted {
         vm: vm(&accepted.row, view, caller),
         operation: super::operations::operation(&accepted.operation, view),
+    }
+}
+
+/// The answer to a request that gave a VM something with a number of its own.
+#[must_use]
+pub fn part_accepted(accepted: &Accepted<Vm>, id: Option<u32>, view: &View, caller: &Caller) -> v1::VmPartAccepted {
+    v1::VmPartAccepted {
+        vm: vm(&accepted.row, view, caller),
+        operation: super::operations::operation(&accepted.operation, view),
+        id,
+    }
+}
+
+/// One stay on a host.
+#[must_use]
+pub fn stay(record: &PlacementRecord) -> v1::VmStay {
+    let at = |at: Option<holm_model::Timestamp>| at.map(|at| at.to_string());
+    v1::VmStay {
+        number: record.seq,
+        host: record.host.0,
+        host_name: record.host_name.clone(),
+        cluster: record.cluster.0,
+        from: record.from.to_string(),
+        until: at(record.until),
+        running_from: at(record.running_from),
+        running_until: at(record.running_until),
+        ended_by: record.ended_by.map(|verb| holm_desk::vm_word(verb).to_owned()),
+        ended_by_user: record.ended_by_user.map(|user| user.0),
+    }
+}
+
+/// What a host measured of a VM.
+#[must_use]
+pub fn sample(sample: &VmSample) -> v1::VmSample {
+    v1::VmSample {
+        at: sample.at.to_string(),
+        cpu: cores(sample.cpu),
+        memory_kib: sample.memory_kib,
+        disk_read_bytes: sample.disk_read_bytes,
+        disk_written_bytes: sample.disk_written_bytes,
+        rx_bytes: sample.rx_bytes,
+        tx_bytes: sample.tx_bytes,
+        disk_mib: sample.disk_mib,
     }
 }
 

@@ -54,8 +54,8 @@ fn every_operation_is_described_in_full() {
 }
 
 /// Calls operations and checks the answers. What belongs to one area is called in a module of its own.
-struct Contract {
-    cloud: Cloud,
+pub struct Contract {
+    pub cloud: Cloud,
     document: Value,
     called: BTreeSet<String>,
 }
@@ -99,13 +99,13 @@ impl Contract {
         (status, value)
     }
 
-    async fn fine(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn fine(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
         let (status, value) = self.call(method, template, path, body).await;
         assert!(status < 400, "{method} {path}: {status} {value}");
         value
     }
 
-    async fn refused(&mut self, expected: u16, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn refused(&mut self, expected: u16, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
         let (status, value) = self.call(method, template, path, body).await;
         assert_eq!(status, expected, "{method} {path}: {value}");
         value
@@ -244,6 +244,7 @@ async fn every_operation_answers_as_documented() {
     c.refused(409, "DELETE", "/api/v1/images/{image}", "/api/v1/images/linux", None).await;
 
     owned::calls(&mut c).await;
+    crate::vms::every_operation(&mut c, &mut agent).await;
 
     // Streams.
     let log = tokio::spawn(c.cloud.request("GET", "/api/v1/vms/web/log").send());

@@ -12,3 +12,4 @@ mod schema;
 mod strangers;
 mod support;
 mod tenants;
+mod vms;

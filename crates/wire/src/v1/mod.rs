@@ -12,6 +12,9 @@ pub mod networks;
 pub mod operations;
 pub mod problem;
 pub mod sessions;
+pub mod vm_actions;
+pub mod vm_devices;
+pub mod vm_schedule;
 pub mod vms;
 
 pub use audit::*;
@@ -23,6 +26,9 @@ pub use networks::*;
 pub use operations::*;
 pub use problem::Problem;
 pub use sessions::*;
+pub use vm_actions::*;
+pub use vm_devices::*;
+pub use vm_schedule::*;
 pub use vms::*;
 
 use serde::{Deserialize, Serialize};

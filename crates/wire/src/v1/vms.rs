@@ -1,6 +1,9 @@
 //! Virtual machines.
 
-use super::{Meta, MetaChange, Operation, Trouble};
+use super::{
+    Disk, DiskCreate, DiskResize, Meta, MetaChange, Nic, NicCreate, Operation, ScheduledAction, ScheduledActionCreate, Trouble,
+    VmSnapshot,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -52,9 +55,36 @@ pub struct VmCreate {
     /// Only in this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// `spread` or `pack`; default the cluster's.
+    /// `spread`, `pack` or `load`; default the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// What a host must be like, as an expression: `FREE_MEMORY > 4000000 & NAME = "edge*"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
+    /// Which hosts are better, as an expression of numbers: the highest is best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<String>,
+    /// What a system datastore must be like, as an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_requirements: Option<String>,
+    /// Which system datastores are better, as an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_rank: Option<String>,
+    /// Its role in a VM group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_group: Option<RoleChoice>,
+    /// Whether it waits to be released before it is placed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hold: bool,
+    /// What is to be done with it later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduledActionCreate>,
+    /// Whom it is to belong to, a user by id or name; default whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The group it is to belong to, by id or name; default the owner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// `on` (default) or `off`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<String>,
@@ -67,33 +97,14 @@ pub struct VmCreate {
     pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A disk to be made.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+/// A role of a VM group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DiskCreate {
-    /// The image it starts from, by id or name; absent: an empty disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// Its size, MiB; default the image's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_mib: Option<u64>,
-}
-
-/// A network card to be made.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NicCreate {
-    /// The network, by id or name.
-    pub network: String,
-    /// A wanted Ethernet address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<String>,
-    /// A wanted IPv4 address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip4: Option<String>,
-    /// A wanted IPv6 address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip6: Option<String>,
+pub struct RoleChoice {
+    /// The group, by id or name.
+    pub group: String,
+    /// The role's name.
+    pub role: String,
 }
 
 /// What a guest is told about itself.
@@ -125,6 +136,11 @@ fn yes() -> bool {
     true
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 impl Default for Context {
     fn default() -> Self {
         Self {
@@ -146,9 +162,14 @@ pub struct Vm {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: Meta,
-    /// `pending`, `preparing`, `running`, `paused`, `stopping`, `off`, `failed`, `unknown` or `deleting`.
+    /// `pending`, `preparing`, `running`, `paused`, `saved`, `stopping`, `off`, `failed`, `unknown` or `deleting`.
     pub state: String,
-    /// What users want: `on`, `paused`, `off` or `off_hard`.
+    /// The same in more detail, in the words in which actions are allowed or refused: `held`, `pending`, `starting`,
+    /// `running`, `paused`, `stopping`, `saved`, `off`, `stopped` (saved, and gave up its host), `undeployed` (off, and
+    /// gave up its host), `busy` (with a device, a snapshot or a new size), `unknown`, `failed` or `deleting`.
+    #[serde(default)]
+    pub standing: String,
+    /// What users want: `on`, `paused`, `saved`, `off` or `off_hard`.
     pub power: String,
     /// Why it is as it is, or why not yet: one sentence.
     pub why: String,
@@ -176,6 +197,18 @@ pub struct Vm {
     pub context: Context,
     /// Whether it has a screen.
     pub graphics: bool,
+    /// Where it may run.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Snapshots of the running VM, oldest first.
+    #[serde(default)]
+    pub snapshots: Vec<VmSnapshot>,
+    /// What is to be done with it later.
+    #[serde(default)]
+    pub schedule: Vec<ScheduledAction>,
+    /// Id of the template it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<u32>,
     /// `always`, `on_failure` or `never`.
     pub restart: String,
     /// Generation of what users want.
@@ -209,34 +242,36 @@ pub struct KernelBoot {
     pub cmdline: String,
 }
 
-/// A disk.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Disk {
-    /// Its number.
-    pub id: u32,
-    /// Id of the image it started from.
+/// Where a VM may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Placement {
+    /// Id of the only host it may be on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<u32>,
-    /// Its size, MiB.
-    pub size_mib: u64,
-}
-
-/// A network card.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Nic {
-    /// Its number.
-    pub id: u32,
-    /// Id of its network.
-    pub network: u32,
-    /// Ethernet address, once lent.
+    pub host: Option<u32>,
+    /// Id of the only cluster it may be in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<String>,
-    /// IPv4 address, once lent.
+    pub cluster: Option<u32>,
+    /// `spread`, `pack` or `load`; absent: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip4: Option<String>,
-    /// IPv6 address, once lent.
+    pub policy: Option<String>,
+    /// What a host must be like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ip6: Option<String>,
+    pub requirements: Option<String>,
+    /// Which hosts are better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<String>,
+    /// What a system datastore must be like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_requirements: Option<String>,
+    /// Which system datastores are better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_rank: Option<String>,
+    /// Its role in a VM group; the group by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_group: Option<RoleChoice>,
+    /// Whether it is to be placed anew when there is a better host.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reschedule: bool,
 }
 
 /// Answer to every request that changes a VM (status 202).
@@ -246,6 +281,19 @@ pub struct VmAccepted {
     pub vm: Vm,
     /// Follow it at `/operations/{id}`.
     pub operation: Operation,
+}
+
+/// Answer to a request that gave a VM something with a number of its own (status 202).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VmPartAccepted {
+    /// The VM as it is now.
+    pub vm: Vm,
+    /// Follow it at `/operations/{id}`.
+    pub operation: Operation,
+    /// The number of the new snapshot or scheduled action, or the id of the new image. Absent in the answer to a request
+    /// that was carried out before and is only repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
 }
 
 /// `PATCH /vms/{vm}`: resize and small changes.
@@ -270,16 +318,24 @@ pub struct VmChange {
     /// `always`, `on_failure` or `never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
-}
-
-/// New size of one disk.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DiskResize {
-    /// The disk's number.
-    pub id: u32,
-    /// Its new size, MiB.
-    pub size_mib: u64,
+    /// What a host must be like; nothing but blanks takes the requirement away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
+    /// Which hosts are better; nothing but blanks takes the rank away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<String>,
+    /// What a system datastore must be like, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_requirements: Option<String>,
+    /// Which system datastores are better, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore_rank: Option<String>,
+    /// What the guest is told, in place of all it was told before; from its next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Context>,
+    /// Whether it has a screen; from its next start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphics: Option<bool>,
 }
 
 /// `GET /vms/{vm}/explain`: why the VM is where it is, or why it is not yet anywhere.
