@@ -237,7 +237,9 @@ pub fn nic(text: &str) -> Result<NicCreate, String> {
         }
     }
     match (nic.network.is_empty(), nic.auto.is_some()) {
-        (true, false) => Err("the network is missing; write network=NAME, or auto=REQUIREMENT to have one chosen".into()),
+        (true, false) => {
+            Err("the network is missing; write network=NAME, or auto=REQUIREMENT to have one chosen".into())
+        }
         (false, true) => Err("network is given together with auto or rank".into()),
         _ => Ok(nic),
     }

@@ -14,8 +14,8 @@ use holm_model::images::Image;
 use holm_model::networks::Network;
 use holm_model::operations::Operation;
 use holm_model::permissions::Access;
-use holm_model::users::{Group, JoinToken, Token, User};
 use holm_model::templates::Template;
+use holm_model::users::{Group, JoinToken, Token, User};
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Power, Vm};
 use holm_model::{ObjectKind, Timestamp};
@@ -369,7 +369,7 @@ impl Listed for Vm {
         }
     }
     fn is_state(&self, view: &View, wanted: &str) -> bool {
-        self.state(view) == wanted || view.vm_standing(self).token() == wanted
+        Listed::state(self, view) == wanted || view.vm_standing(self).token() == wanted
     }
     fn created(&self) -> Timestamp {
         self.meta.created_at
@@ -386,9 +386,7 @@ impl Listed for Vm {
             "network" => self.spec.nics.iter().any(|nic| is::<Network>(view, nic.network, value)),
             "group" => is::<Group>(view, self.meta.group, value),
             "template" => self.template.is_some_and(|template| is::<Template>(view, template, value)),
-            "vm_group" => {
-                self.spec.placement.role.as_ref().is_some_and(|role| is::<VmGroup>(view, role.group, value))
-            }
+            "vm_group" => self.spec.placement.role.as_ref().is_some_and(|role| is::<VmGroup>(view, role.group, value)),
             "power" => {
                 value
                     == match self.spec.power {

@@ -279,11 +279,7 @@ fn vm() -> v1::Vm {
             vm_group: Some(v1::RoleChoice { group: "3".into(), role: "web".into() }),
             ..v1::Placement::default()
         },
-        snapshots: vec![v1::VmSnapshot {
-            id: 0,
-            name: "before".into(),
-            created_at: "2026-11-22T08:47:05.123Z".into(),
-        }],
+        snapshots: vec![v1::VmSnapshot { id: 0, name: "before".into(), created_at: "2026-11-22T08:47:05.123Z".into() }],
         schedule: vec![v1::ScheduledAction {
             id: 0,
             action: "snapshot".into(),

@@ -33,7 +33,9 @@ A persistent image is used itself, not copied: what is written there is there fo
     #[command(after_help = "Examples:\n  holm vm disk snapshots web")]
     Snapshots(One),
     /// Take a snapshot of a disk.
-    #[command(after_help = "Examples:\n  holm vm disk snapshot web 0\n  holm vm disk snapshot web 0 'before the upgrade'")]
+    #[command(
+        after_help = "Examples:\n  holm vm disk snapshot web 0\n  holm vm disk snapshot web 0 'before the upgrade'"
+    )]
     Snapshot(DiskSnapshotArgs),
     /// Bring a disk of a VM that is off back to a snapshot.
     #[command(after_help = "Examples:\n  holm vm disk revert web 0 2")]
@@ -255,7 +257,9 @@ pub enum SnapshotCommand {
     #[command(visible_alias = "ls", after_help = "Examples:\n  holm vm snapshot list web")]
     List(One),
     /// Take a snapshot of a running VM: memory, devices and disks.
-    #[command(after_help = "Examples:\n  holm vm snapshot create web\n  holm vm snapshot create web 'before the upgrade'")]
+    #[command(
+        after_help = "Examples:\n  holm vm snapshot create web\n  holm vm snapshot create web 'before the upgrade'"
+    )]
     Create(SnapshotCreate),
     /// Let a running VM go on from a snapshot.
     #[command(after_help = "Examples:\n  holm vm snapshot revert web 2")]

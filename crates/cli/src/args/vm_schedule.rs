@@ -51,7 +51,9 @@ is done for the first time at the time given, whatever the days of its repetitio
 at that time of day on those days of the calendar of UTC.")]
     Add(ScheduleAdd),
     /// Change what is to be done later; what is not given stays.
-    #[command(after_help = "Examples:\n  holm vm schedule change web 0 --at '2026-12-02 22:00'\n  holm vm schedule change web 0 --once")]
+    #[command(
+        after_help = "Examples:\n  holm vm schedule change web 0 --at '2026-12-02 22:00'\n  holm vm schedule change web 0 --once"
+    )]
     Change(ScheduleChange),
     /// Take something off a VM's schedule.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm vm schedule remove web 0")]
@@ -107,8 +109,10 @@ impl Times {
             times: self.times,
             until: self.until.clone(),
         };
-        let repeats =
-            !repeat.weekly.is_empty() || !repeat.monthly.is_empty() || !repeat.yearly.is_empty() || self.every.is_some();
+        let repeats = !repeat.weekly.is_empty()
+            || !repeat.monthly.is_empty()
+            || !repeat.yearly.is_empty()
+            || self.every.is_some();
         if !repeats && (self.times.is_some() || self.until.is_some()) {
             return Err(crate::errors::Error::usage("--times and --until end a repetition, and there is none")
                 .hint("Give --weekly, --monthly, --yearly or --every as well."));

@@ -69,13 +69,17 @@ Sizes: 512M, 20G, 1T; a bare number is MiB. A file given with -f has the fields 
     #[command(after_help = "Examples:\n  holm vm hold web")]
     Hold(VmPower),
     /// Let VMs that are held be placed.
-    #[command(after_help = "Examples:\n  holm vm release web\n  holm vm list -o name --filter state:held | xargs holm vm release")]
+    #[command(
+        after_help = "Examples:\n  holm vm release web\n  holm vm list -o name --filter state:held | xargs holm vm release"
+    )]
     Release(VmPower),
     /// Place a VM on a host, once, whatever the scheduler would choose.
     #[command(after_help = "Examples:\n  holm vm deploy web edge-1")]
     Deploy(VmDeployArgs),
     /// Move a VM to another host.
-    #[command(after_help = "Examples:\n  holm vm migrate web edge-2\n  holm vm migrate web edge-2 --how stop\n  holm vm migrate web edge-2 --live")]
+    #[command(
+        after_help = "Examples:\n  holm vm migrate web edge-2\n  holm vm migrate web edge-2 --how stop\n  holm vm migrate web edge-2 --live"
+    )]
     Migrate(VmMigrateArgs),
     /// Have VMs placed anew when there is a better host.
     #[command(after_help = "Examples:\n  holm vm reschedule web\n  holm vm reschedule web --cancel")]

@@ -84,9 +84,17 @@ pub(super) async fn terminate(app: &App, args: &VmHard) -> Result {
             Ok(())
         })
         .await;
-    let ended = app.ended("vm", asked.into_iter().map(|(name, answer): (String, Value)| {
-        (name, answer.get("operation").cloned().unwrap_or(Value::Null))
-    }).collect(), &args.wait, names.len() > 1).await;
+    let ended = app
+        .ended(
+            "vm",
+            asked
+                .into_iter()
+                .map(|(name, answer): (String, Value)| (name, answer.get("operation").cloned().unwrap_or(Value::Null)))
+                .collect(),
+            &args.wait,
+            names.len() > 1,
+        )
+        .await;
     app.first_of(refused, ended)
 }
 
@@ -166,7 +174,13 @@ pub(super) async fn history(app: &App, name: &str) -> Result {
         },
         Column { title: "FROM", key: "from", text: |s, _| s.from.clone(), plain: |s| s.from.clone(), state: false },
         Column { title: "UNTIL", key: "until", text: |s, _| until(s), plain: until, state: false },
-        Column { title: "RAN", key: "running_from", text: |s, _| ran(s), plain: |s| text(&s.running_from), state: false },
+        Column {
+            title: "RAN",
+            key: "running_from",
+            text: |s, _| ran(s),
+            plain: |s| text(&s.running_from),
+            state: false,
+        },
         Column {
             title: "ENDED BY",
             key: "ended_by",

@@ -1,6 +1,6 @@
 //! `holm vm disk`, `holm vm nic` and `holm vm snapshot`.
 
-use super::App;
+use super::{App, Noun as _};
 use super::vms::{ask, print_rows};
 use crate::args::WaitArgs;
 use crate::args::vm_devices::{DiskCommand, DiskSaveArgs, DiskSnapshotOne, NicCommand, NicOne, SnapshotCommand};
@@ -20,7 +20,15 @@ pub(super) async fn disks(app: &App, command: DiskCommand) -> Result {
         DiskCommand::List(one) => {
             let (value, vm) = app.load::<Vm>(&one.name).await?;
             let names = app.names(vm.mentions()).await;
-            super::vms::print_rows_with(app, &disk_columns(), &vm.disks, &value["disks"], &names, |d| d.id.to_string(), "disk")
+            super::vms::print_rows_with(
+                app,
+                &disk_columns(),
+                &vm.disks,
+                &value["disks"],
+                &names,
+                |d| d.id.to_string(),
+                "disk",
+            )
         }
         DiskCommand::Attach(args) => {
             ask(app, Call::new(Method::POST, path(&["vms", &args.name, "disks"])?).json(&args.disk)?, &args.wait).await
@@ -223,7 +231,15 @@ pub(super) async fn nics(app: &App, command: NicCommand) -> Result {
         NicCommand::List(one) => {
             let (value, vm) = app.load::<Vm>(&one.name).await?;
             let names = app.names(vm.mentions()).await;
-            super::vms::print_rows_with(app, &nic_columns(), &vm.nics, &value["nics"], &names, |n| n.id.to_string(), "network card")
+            super::vms::print_rows_with(
+                app,
+                &nic_columns(),
+                &vm.nics,
+                &value["nics"],
+                &names,
+                |n| n.id.to_string(),
+                "network card",
+            )
         }
         NicCommand::Attach(args) => {
             ask(app, Call::new(Method::POST, path(&["vms", &args.name, "nics"])?).json(&args.nic)?, &args.wait).await
@@ -293,7 +309,13 @@ pub(super) async fn snapshots(app: &App, command: SnapshotCommand) -> Result {
                     plain: |s| s.id.to_string(),
                     state: false,
                 },
-                Column { title: "NAME", key: "name", text: |s, _| s.name.clone(), plain: |s| s.name.clone(), state: false },
+                Column {
+                    title: "NAME",
+                    key: "name",
+                    text: |s, _| s.name.clone(),
+                    plain: |s| s.name.clone(),
+                    state: false,
+                },
                 Column {
                     title: "AGE",
                     key: "created_at",

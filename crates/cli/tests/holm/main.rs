@@ -3,6 +3,7 @@
 
 mod fake;
 mod owned;
+mod vms;
 
 use fake::{Answer, Fake, Ran, event, merged, meta, operation, page, refusal, vm};
 use serde_json::{Value, json};
@@ -85,11 +86,11 @@ fn one_object_is_described() {
     permissions  640
 
     Disks:
-    DISK  IMAGE  SIZE
+    DISK  IMAGE  SIZE    NOTE
     0     tiny   10 GiB
 
     Network cards:
-    NIC  NETWORK  IPV4       IPV6  MAC
+    NIC  NETWORK  IPV4       IPV6  MAC                NOTE
     0    default  10.77.0.5        02:00:00:00:00:01
     ");
 }

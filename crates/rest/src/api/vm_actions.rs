@@ -41,8 +41,7 @@ const RECOVERIES: &[(&str, Recovery)] = &[
     ("delete", Recovery::Delete),
     ("forget", Recovery::Forget),
 ];
-const WAYS: &[(&str, Power)] =
-    &[("suspend", Power::Saved), ("stop", Power::Off), ("poweroff", Power::OffHard)];
+const WAYS: &[(&str, Power)] = &[("suspend", Power::Saved), ("stop", Power::Off), ("poweroff", Power::OffHard)];
 
 async fn act(api: &Api, key: &str, caller: &Caller, intent: &Intent, verb: VmVerb) -> Answer {
     let id = vm_id(api, caller, key)?;
@@ -199,8 +198,7 @@ async fn vm_group_join(State(api): State<Api>, Key(key): Key, command: Command<v
     let id = vm_id(&api, &command.caller, &key)?;
     let v1::RoleChoice { group, role } = command.body;
     let view = api.desk().view();
-    let group: VmGroupId =
-        view.get::<VmGroup>(&command.caller, &group).map_err(|error| error.field("group"))?.value.id;
+    let group: VmGroupId = view.get::<VmGroup>(&command.caller, &group).map_err(|error| error.field("group"))?.value.id;
     let joined = api.desk().vm_group_join(&command.caller, &command.intent, id, group, role).await?;
     accepted(&api, &command.caller, &joined)
 }

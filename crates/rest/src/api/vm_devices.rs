@@ -70,11 +70,7 @@ async fn vm_disk_change(
     ),
     responses((status = 202, description = "The VM, and the operation to follow.", body = v1::VmAccepted)),
 )]
-async fn vm_disk_detach(
-    State(api): State<Api>,
-    Along((key, disk)): Along<(String, u32)>,
-    order: Order,
-) -> Answer {
+async fn vm_disk_detach(State(api): State<Api>, Along((key, disk)): Along<(String, u32)>, order: Order) -> Answer {
     let id = vm_id(&api, &order.caller, &key)?;
     accepted(&api, &order.caller, &api.desk().vm_detach_disk(&order.caller, &order.intent, id, disk).await?)
 }

@@ -28,11 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     ),
     responses((status = 202, description = "The VM, the operation, and the action's number.", body = v1::VmPartAccepted)),
 )]
-async fn vm_schedule_add(
-    State(api): State<Api>,
-    Key(key): Key,
-    command: Command<v1::ScheduledActionCreate>,
-) -> Answer {
+async fn vm_schedule_add(State(api): State<Api>, Key(key): Key, command: Command<v1::ScheduledActionCreate>) -> Answer {
     let action = vm_schedule::draft("", command.body)?;
     let id = vm_id(&api, &command.caller, &key)?;
     let (added, number) = api.desk().vm_schedule_add(&command.caller, &command.intent, id, action).await?;

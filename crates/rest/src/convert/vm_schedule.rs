@@ -53,8 +53,7 @@ const ACTIONS: &[Action] = &[
 ];
 
 /// Days of the week, as they are numbered.
-const WEEK: &[(&str, u16)] =
-    &[("sun", 0), ("mon", 1), ("tue", 2), ("wed", 3), ("thu", 4), ("fri", 5), ("sat", 6)];
+const WEEK: &[(&str, u16)] = &[("sun", 0), ("mon", 1), ("tue", 2), ("wed", 3), ("thu", 4), ("fri", 5), ("sat", 6)];
 
 /// A word of the interface for an action that is kept.
 fn shown(kept: &str) -> Option<(&'static str, Takes)> {
@@ -81,7 +80,8 @@ fn action(
         Takes::DiskAndName => (true, false, true),
         Takes::DiskAndSnapshot => (true, true, false),
     };
-    for (field, wanted, there) in [("disk", wants_disk, disk.is_some()), ("snapshot", wants_snapshot, snapshot.is_some())]
+    for (field, wanted, there) in
+        [("disk", wants_disk, disk.is_some()), ("snapshot", wants_snapshot, snapshot.is_some())]
     {
         if wanted && !there {
             return refuse(field, "missing for", "Give its number.");
@@ -210,15 +210,19 @@ impl Change {
 /// # Errors
 /// As [`draft`].
 pub fn change(given: v1::ScheduledActionChange) -> Answer<Change> {
-    let parts = [("disk", given.disk.is_some()), ("snapshot", given.snapshot.is_some()), ("name", given.name.is_some())];
+    let parts =
+        [("disk", given.disk.is_some()), ("snapshot", given.snapshot.is_some()), ("name", given.name.is_some())];
     if given.action.is_none()
         && let Some((field, _)) = parts.into_iter().find(|(_, there)| *there)
     {
-        return Err(Refusal::invalid(field, format!("{field}: it is given without an action"))
-            .hint("Give the action as well."));
+        return Err(
+            Refusal::invalid(field, format!("{field}: it is given without an action")).hint("Give the action as well.")
+        );
     }
     if given.once && given.repeat.is_some() {
-        return Err(Refusal::invalid("once", "once: it is given together with repeat").hint("Leave out one of the two."));
+        return Err(
+            Refusal::invalid("once", "once: it is given together with repeat").hint("Leave out one of the two.")
+        );
     }
     Ok(Change {
         action: match &given.action {
@@ -260,7 +264,8 @@ fn repeat(repeat: &Repeat, end: RepeatEnd) -> Option<v1::Repeat> {
 /// An action that is kept.
 #[must_use]
 pub fn scheduled(kept: &ScheduledAction, vm: &Vm, view: &View) -> v1::ScheduledAction {
-    let (word, takes) = shown(&kept.action).map_or((kept.action.as_str(), Takes::Nothing), |(word, takes)| (word, takes));
+    let (word, takes) =
+        shown(&kept.action).map_or((kept.action.as_str(), Takes::Nothing), |(word, takes)| (word, takes));
     let (first, rest) = kept.arguments.split_once(',').unwrap_or((&kept.arguments, ""));
     let number = |text: &str| text.trim().parse::<u32>().ok();
     let name = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
@@ -316,7 +321,8 @@ mod tests {
             serde_json::json!({"yearly": [1, 366], "until": "2030-01-01T00:00:00.000Z"}),
             serde_json::json!({"every_hours": 6}),
         ] {
-            let action = read(serde_json::json!({"action": "stop", "after_start_s": 60, "repeat": given})).expect("fine");
+            let action =
+                read(serde_json::json!({"action": "stop", "after_start_s": 60, "repeat": given})).expect("fine");
             let again = serde_json::to_value(repeat(&action.repeat, action.end)).expect("json");
             assert_eq!(again, given);
         }
@@ -325,7 +331,8 @@ mod tests {
     #[test]
     fn arguments_are_those_of_the_action() {
         let at = "2026-12-01T03:00:00Z";
-        let named = read(serde_json::json!({"action": "disk_snapshot", "disk": 2, "name": "a,b", "at": at})).expect("fine");
+        let named =
+            read(serde_json::json!({"action": "disk_snapshot", "disk": 2, "name": "a,b", "at": at})).expect("fine");
         assert_eq!((named.action.as_str(), named.arguments.as_str()), ("disk-snapshot-create", "2,a,b"));
         for (wrong, field) in [
             (serde_json::json!({"action": "dance", "at": at}), "action"),
@@ -338,8 +345,14 @@ mod tests {
             (serde_json::json!({"action": "stop", "at": at, "repeat": {}}), "repeat.weekly"),
             (serde_json::json!({"action": "stop", "at": at, "repeat": {"weekly": ["m"]}}), "repeat.weekly"),
             (serde_json::json!({"action": "stop", "at": at, "repeat": {"yearly": [0]}}), "repeat.yearly"),
-            (serde_json::json!({"action": "stop", "at": at, "repeat": {"every_hours": 1, "monthly": [1]}}), "repeat.weekly"),
-            (serde_json::json!({"action": "stop", "at": at, "repeat": {"every_hours": 1, "times": 1, "until": at}}), "repeat.until"),
+            (
+                serde_json::json!({"action": "stop", "at": at, "repeat": {"every_hours": 1, "monthly": [1]}}),
+                "repeat.weekly",
+            ),
+            (
+                serde_json::json!({"action": "stop", "at": at, "repeat": {"every_hours": 1, "times": 1, "until": at}}),
+                "repeat.until",
+            ),
             (serde_json::json!({"action": "stop", "at": at, "warn_before_s": u64::MAX}), "warn_before_s"),
         ] {
             let refusal = read(wrong.clone()).expect_err("is refused");

@@ -96,10 +96,7 @@ fn placement(rule: &PlacementRule) -> v1::Placement {
         rank: rule.rank.clone(),
         datastore_requirements: rule.datastore_requirements.clone(),
         datastore_rank: rule.datastore_rank.clone(),
-        vm_group: rule
-            .role
-            .as_ref()
-            .map(|of| v1::RoleChoice { group: of.group.to_string(), role: of.role.clone() }),
+        vm_group: rule.role.as_ref().map(|of| v1::RoleChoice { group: of.group.to_string(), role: of.role.clone() }),
         reschedule: rule.resched,
     }
 }

@@ -19,7 +19,7 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// A VM that runs.
     async fn new(c: &'a mut Contract, agent: &'a mut FakeAgent, name: &'static str, more: Value) -> Self {
-        let mut body = json!({"name": name, "kernel": "linux", "nics": []});
+        let mut body = json!({"name": name, "kernel": "linux", "nics": [], "cpu": 0.1});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let made = c.fine("POST", "/api/v1/vms", "/api/v1/vms", Some(body)).await;
         let vm = u32::try_from(made["vm"]["id"].as_u64().unwrap()).unwrap();
@@ -45,15 +45,13 @@ impl<'a> Stage<'a> {
             ever_started: true,
             ..VmStatus::default()
         };
-        let report = HostReport {
-            applied_revision: plan.revision,
-            vms: vec![(VmId(vm), status)],
-            ..HostReport::default()
-        };
+        let report =
+            HostReport { applied_revision: plan.revision, vms: vec![(VmId(vm), status)], ..HostReport::default() };
         let applied = planned.generation;
         self.agent.report(report).await;
         let (cloud, at) = (&self.c.cloud, format!("/api/v1/vms/{vm}"));
-        until("the report is taken", async || cloud.get(&at).await.1["applied_generation"].as_u64() >= Some(applied)).await;
+        until("the report is taken", async || cloud.get(&at).await.1["applied_generation"].as_u64() >= Some(applied))
+            .await;
     }
 
     fn paths(&self, below: &str) -> (String, String) {
@@ -153,7 +151,13 @@ async fn devices(c: &mut Contract, agent: &mut FakeAgent) {
     ] {
         assert_eq!(s.refused(400, "POST", "/nics", Some(wrong)).await["field"], field);
     }
-    s.ask("PATCH", "/nics/0", Some(json!({"security_groups": ["default"], "attributes": {"MODEL": "virtio"}})), Running).await;
+    s.ask(
+        "PATCH",
+        "/nics/0",
+        Some(json!({"security_groups": ["default"], "attributes": {"MODEL": "virtio"}})),
+        Running,
+    )
+    .await;
     s.refused(400, "PATCH", "/nics/0", Some(json!({"security_groups": []}))).await;
     let grouped = s.ask("PUT", "/nics/0/security-groups/web", None, Running).await;
     assert_eq!(grouped["vm"]["nics"][0]["security_groups"].as_array().unwrap().len(), 2);
@@ -193,14 +197,19 @@ async fn snapshots(c: &mut Contract, agent: &mut FakeAgent) {
 }
 
 async fn schedules(c: &mut Contract, agent: &mut FakeAgent) {
-    let mut s = Stage::new(c, agent, "schedules", json!({"schedule": [{"action": "stop", "at": "2099-01-01T00:00:00Z"}]})).await;
+    let mut s =
+        Stage::new(c, agent, "schedules", json!({"schedule": [{"action": "stop", "at": "2099-01-01T00:00:00Z"}]}))
+            .await;
     let nightly = json!({"action": "snapshot", "name": "nightly", "at": "2099-12-01T03:00:00Z",
         "repeat": {"weekly": ["thu", "mon"], "times": 5}, "warn_before_s": 60});
     assert_eq!(s.just("POST", "/schedule", Some(nightly)).await["id"], 1);
     let shown = s.shown().await;
     let kept = &shown["schedule"][1];
     assert_eq!(kept["repeat"], json!({"weekly": ["mon", "thu"], "times": 5}));
-    assert_eq!((&kept["action"], &kept["name"], &kept["warn_before_s"]), (&json!("snapshot"), &json!("nightly"), &json!(60)));
+    assert_eq!(
+        (&kept["action"], &kept["name"], &kept["warn_before_s"]),
+        (&json!("snapshot"), &json!("nightly"), &json!(60))
+    );
     assert_eq!(kept["next_at"], "2099-12-01T03:00:00.000Z");
     let later = json!({"at": "2099-12-02T03:00:00Z", "once": true});
     let changed = s.just("PATCH", "/schedule/1", Some(later)).await;
@@ -221,9 +230,16 @@ async fn schedules(c: &mut Contract, agent: &mut FakeAgent) {
 async fn places(c: &mut Contract, agent: &mut FakeAgent) {
     use Observed::{Off, Running, Saved};
     let other = c.cloud.host("other").await;
-    let mut s = Stage::new(c, agent, "places", json!({"requirements": "NAME = \"edge\"", "rank": "FREE_CPU"})).await;
+    let mut s = Stage::new(
+        c,
+        agent,
+        "places",
+        json!({"requirements": "NAME = \"edge\"", "rank": "FREE_CPU", "disks": [{"size_mib": 64}]}),
+    )
+    .await;
     assert_eq!(s.shown().await["placement"]["rank"], "FREE_CPU");
-    let changed = s.ask("PATCH", "", Some(json!({"requirements": " ", "context": {"environment": {"A": "1"}}})), Running).await;
+    let changed =
+        s.ask("PATCH", "", Some(json!({"requirements": " ", "context": {"environment": {"A": "1"}}})), Running).await;
     assert_eq!(changed["vm"]["placement"].get("requirements"), None);
     assert_eq!(changed["vm"]["context"]["environment"]["A"], "1");
     let wrong = s.refused(400, "PATCH", "", Some(json!({"requirements": "FREE_CPU >"}))).await;
@@ -239,19 +255,20 @@ async fn places(c: &mut Contract, agent: &mut FakeAgent) {
     s.refused(404, "POST", "/migrate", Some(json!({"host": "nowhere"}))).await;
     s.ask("POST", "/suspend", Some(json!({"away": true})), Saved).await;
     s.stands("stopped").await;
-    s.just("POST", "/resume", None).await;
-    s.settled(0, Running).await;
+    s.ask("POST", "/resume", None, Running).await;
     s.stands("running").await;
     s.ask("POST", "/undeploy", Some(json!({"hard": true})), Off).await;
     s.stands("undeployed").await;
     let found = s.c.cloud.get("/api/v1/vms?filter=state:undeployed").await.1;
     assert_eq!(found["items"][0]["name"], "places");
-    s.just("POST", "/deploy", Some(json!({"host": "edge"}))).await;
-    s.settled(0, Running).await;
+    s.ask("POST", "/deploy", Some(json!({"host": "edge"})), Running).await;
     s.stands("running").await;
-    s.just("POST", "/migrate", Some(json!({"host": other.to_string(), "how": "stop"}))).await;
     s.just("POST", "/recover", Some(json!({"how": "recreate"}))).await;
     s.just("POST", "/terminate", None).await;
+    let mut s = Stage::new(c, agent, "mover", json!({"requirements": "NAME = \"edge\""})).await;
+    s.refused(400, "POST", "/migrate", Some(json!({"host": "edge", "how": "stop"}))).await;
+    s.just("PATCH", "", Some(json!({"requirements": ""}))).await;
+    s.just("POST", "/migrate", Some(json!({"host": other.to_string(), "how": "stop"}))).await;
 
     let held = json!({"name": "held", "kernel": "linux", "nics": [], "hold": true});
     c.fine("POST", "/api/v1/vms", "/api/v1/vms", Some(held)).await;
@@ -304,8 +321,7 @@ async fn what_only_administrators_may_say_of_a_vm_is_refused_to_others() {
         json!({"name": "c", "nics": [{"network": "default", "attributes": {"VLAN_ID": "9"}}]}),
         json!({"name": "d", "nics": [], "owner": "oneadmin"}),
     ] {
-        let answer =
-            cloud.http.post(cloud.url("/api/v1/vms")).bearer_auth(&token).json(&body).send().await.unwrap();
+        let answer = cloud.http.post(cloud.url("/api/v1/vms")).bearer_auth(&token).json(&body).send().await.unwrap();
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         assert!(status == 403 || status == 404, "{body}: {status} {text}");
     }
