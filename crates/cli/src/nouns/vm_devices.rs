@@ -1,7 +1,7 @@
 //! `holm vm disk`, `holm vm nic` and `holm vm snapshot`.
 
-use super::{App, Noun as _};
 use super::vms::{ask, print_rows};
+use super::{App, Noun as _};
 use crate::args::WaitArgs;
 use crate::args::vm_devices::{DiskCommand, DiskSaveArgs, DiskSnapshotOne, NicCommand, NicOne, SnapshotCommand};
 use crate::client::{Call, path, shaped};

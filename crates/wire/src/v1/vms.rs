@@ -1,8 +1,8 @@
 //! Virtual machines.
 
 use super::{
-    Disk, DiskCreate, DiskResize, Meta, MetaChange, Nic, NicCreate, Operation, ScheduledAction, ScheduledActionCreate, Trouble,
-    VmSnapshot,
+    Disk, DiskCreate, DiskResize, Meta, MetaChange, Nic, NicCreate, Operation, ScheduledAction, ScheduledActionCreate,
+    Trouble, VmSnapshot,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
