@@ -173,7 +173,7 @@ pub async fn up(config: &Config, config_path: Option<&Path>) -> Result<()> {
                 cpu: Some(0.5),
                 vcpus: Some(1),
                 memory_mib: Some(192),
-                disks: vec![v1::DiskCreate { image: Some("tiny".into()), size_mib: None }],
+                disks: vec![v1::DiskCreate { image: Some("tiny".into()), ..v1::DiskCreate::default() }],
                 context: v1::Context { ssh_keys: keys.clone(), ..v1::Context::default() },
                 ..v1::VmCreate::default()
             };
