@@ -60,6 +60,7 @@ mod vm_devices;
 mod vm_groups;
 mod vm_schedule;
 mod vm_snapshots;
+mod vlan_rules;
 mod vms;
 mod zones;
 
@@ -100,7 +101,7 @@ pub use templates::{Bag, BagDraft};
 pub use users::{AccountDraft, UserDraft};
 pub use vdcs::VdcResource;
 pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
-pub use vm_actions::Recovery;
+pub use vm_actions::{Deployment, Recovery};
 pub use vm_groups::VmGroupContent;
 pub use vm_schedule::admit_scheduled;
 pub use vms::{PowerAction, VmChange};

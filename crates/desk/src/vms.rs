@@ -257,6 +257,9 @@ impl Desk {
                 let section = if nic.alias_of.is_some() { "NIC_ALIAS" } else { "NIC" };
                 crate::vm_devices::check_restricted(section, &nic.attributes, caller)?;
             }
+            if template.is_none() {
+                crate::vm_devices::check_hardware(&draft.hardware, caller)?;
+            }
             let (name, mut spec) = draft.check(&Names { state: tx, caller, by: None })?;
             refuse_image_twice(tx, &spec)?;
             check_addresses(tx, &spec)?;
@@ -286,6 +289,8 @@ impl Desk {
                 .hint("Leave out one of the two.")
                 .field("host"));
             }
+            spec.settle(id, name.as_str());
+            spec.context.check().map_err(|e| e.within("context"))?;
             let meta = Meta::new(name, owner, caller.default_permissions(), attributes, asked.now);
             let mut value = Vm::new(id, meta, spec, asked.now);
             value.template = template;

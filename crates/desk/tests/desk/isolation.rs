@@ -222,7 +222,7 @@ async fn try_vm_details(tries: &mut Tries, vm: VmId, nobody: VmId) {
     };
     unseen! { tries,
         vm_migrate(vm, nobody, HostId(0), false, Power::On) await;
-        vm_resize(vm, nobody, None, None, Some(64)) await;
+        vm_resize(vm, nobody, None, None, Some(64), true) await;
         vm_configure(vm, nobody, |_, _| Ok(())) await;
         vm_recover(vm, nobody, Recovery::Delete) await;
         vm_attach_disk(vm, nobody, DiskDraft::default()) await;
