@@ -55,12 +55,12 @@ mod throttle;
 mod users;
 mod vdcs;
 mod view;
+mod vlan_rules;
 mod vm_actions;
 mod vm_devices;
 mod vm_groups;
 mod vm_schedule;
 mod vm_snapshots;
-mod vlan_rules;
 mod vms;
 mod zones;
 

@@ -13,10 +13,10 @@ use holm_model::hosts::{Host, HostPhase};
 use holm_model::networks::Network;
 use holm_model::operations::OperationVerb;
 use holm_model::permissions::Access;
-use holm_model::vms::{EndedVm, LastAction, Power, Undo, Vm, VmPhase, VmSpec, VmVerb};
+use holm_model::vms::{Bound, EndedVm, LastAction, Power, Undo, Vm, VmPhase, VmSpec, VmVerb};
 use holm_model::{Attributes, CpuShare, DatastoreId, HostId, NetworkId, ObjectKind, VmId, World};
 use holm_plan::vm_actions::{self, Moment, Refused, RefusedFor, Standing, attempts};
-use holm_store::{Noun, Tx};
+use holm_store::{Noun, State, Tx};
 
 /// Where a VM is to be placed next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,18 @@ impl From<Refused> for Error {
     }
 }
 
+/// What a VM has of its host for itself once its spec is this one.
+pub(crate) fn bind(state: &State, vm: &Vm, spec: &VmSpec) -> Result<Bound, Error> {
+    let VmPhase::On(host) = vm.phase else { return Ok(vm.bound.clone()) };
+    let resized = (vm.spec.vcpus, vm.spec.memory_mib) != (spec.vcpus, spec.memory_mib);
+    if resized && spec.hardware.numa.is_bound() && vm.spec.power.wants_process() {
+        let says = format!("{} runs on processors and memory that were bound for its size", vm_actions::called(vm));
+        return Err(Error::new(ErrorKind::Conflict, says).hint("Power it off first."));
+    }
+    holm_plan::placement::bind(vm.id, spec, host, state)
+        .map_err(|why| Error::new(ErrorKind::Conflict, why).hint("Choose less, or place the VM on another host."))
+}
+
 /// How somebody ends what does not end by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
@@ -140,12 +152,7 @@ impl Hand<'_> {
 
     /// Gives the VM of its host what this spec wants of it for itself.
     pub(crate) fn bind(&mut self, spec: &VmSpec) -> Result<(), Error> {
-        if let VmPhase::On(host) = self.vm.phase {
-            let bound = holm_plan::placement::bind(self.vm.id, spec, host, &**self.tx);
-            self.vm.bound = bound.map_err(|why| {
-                Error::new(ErrorKind::Conflict, why).hint("Choose less, or have the VM placed on another host.")
-            })?;
-        }
+        self.vm.bound = bind(self.tx, &self.vm, spec)?;
         Ok(())
     }
 

@@ -394,6 +394,7 @@ impl Desk {
             }
             change.meta.apply(tx, asked, &mut value)?;
             if value.spec != row.value.spec {
+                value.bound = crate::vm_actions::bind(tx, &row.value, &value.spec)?;
                 holm_plan::vm::changed(&mut value);
                 // What was booked until now is billed as it was.
                 holm_plan::vm::split_stay(&mut value, VmVerb::Resize, Some(asked.caller.user_id()), asked.now);

@@ -22,8 +22,8 @@ use crate::clusters::PlacementPolicy;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId, Timestamp,
-    Trouble, VmGroupId, VmId,
+    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId,
+    Timestamp, Trouble, VmGroupId, VmId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;

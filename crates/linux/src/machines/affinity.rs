@@ -49,7 +49,8 @@ pub(super) async fn ensure(guest: &Guest, pid: u32, bound: &Bound) -> Result<(),
     let of = |cpu: &Value| Some((u32::try_from(cpu["thread-id"].as_u64()?).ok()?, cpu["cpu-index"].as_u64()?));
     let threads: BTreeMap<u32, u64> = told.as_array().into_iter().flatten().filter_map(of).collect();
     // Whatever else QEMU does is done where its guest is, and not where others are.
-    let anywhere: BTreeSet<u32> = bound.nodes.iter().flat_map(|node| node.cpus.iter().chain(&node.kept)).copied().collect();
+    let anywhere: BTreeSet<u32> =
+        bound.nodes.iter().flat_map(|node| node.cpus.iter().chain(&node.kept)).copied().collect();
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|e| e.to_string())?;
     for task in tasks.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
         let own = threads.get(&task).and_then(|index| wanted.get(usize::try_from(*index).ok()?));

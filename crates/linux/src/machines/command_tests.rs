@@ -256,7 +256,8 @@ fn bound_memory_processors_and_devices_are_told() {
     ] {
         assert!(got.contains(&wanted.to_owned()), "{wanted} is not in {got:#?}");
     }
-    order.plan.hardware.numa.nodes = vec![GuestNode { vcpus: 1, memory_mib: 512 }, GuestNode { vcpus: 3, memory_mib: 1536 }];
+    order.plan.hardware.numa.nodes =
+        vec![GuestNode { vcpus: 1, memory_mib: 512 }, GuestNode { vcpus: 3, memory_mib: 1536 }];
     order.plan.bound.nodes = vec![part(0, 1, 512), part(1, 3, 1536)];
     let got = lines(&order, &around());
     assert!(got.contains(&"-numa node,nodeid=0,cpus=0-0,memdev=memory-0".to_owned()), "{got:#?}");

@@ -20,7 +20,12 @@ use tokio::process::{Child, Command};
 ///
 /// # Errors
 /// When the program cannot be started, or cannot leave the agent's session or control groups.
-pub(super) fn detached(command: &mut Command, joins: Vec<File>, inherits: Vec<OwnedFd>, pinned: bool) -> io::Result<Child> {
+pub(super) fn detached(
+    command: &mut Command,
+    joins: Vec<File>,
+    inherits: Vec<OwnedFd>,
+    pinned: bool,
+) -> io::Result<Child> {
     let prepare = move || -> io::Result<()> {
         rustix::process::setsid()?;
         if pinned {

@@ -47,9 +47,14 @@ impl Bus {
 
     /// The devices that can only be given away together with this one, bridges aside.
     fn group(&self, address: &str) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.device(address).join("iommu_group/devices")) else { return Vec::new() };
-        let mut all: Vec<String> =
-            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_address(name)).collect();
+        let Ok(entries) = std::fs::read_dir(self.device(address).join("iommu_group/devices")) else {
+            return Vec::new();
+        };
+        let mut all: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| is_address(name))
+            .collect();
         all.retain(|name| {
             let class = std::fs::read_to_string(self.device(name).join("class")).unwrap_or_default();
             !class.trim().starts_with("0x06")
@@ -64,7 +69,8 @@ impl Bus {
     /// Permanent, when the host cannot hand a device to a guest at all.
     pub(super) fn give(&self, vm: VmId, devices: &[BoundPci]) -> Result<(), Fault> {
         for BoundPci { address, .. } in devices {
-            let refuse = |says: &str| Err(Fault::permanent(format!("VM {vm} cannot have PCI device {address}: {says}")));
+            let refuse =
+                |says: &str| Err(Fault::permanent(format!("VM {vm} cannot have PCI device {address}: {says}")));
             if !is_address(address) {
                 return refuse("that is no address of a device");
             }
@@ -95,7 +101,8 @@ impl Bus {
         }
         if !self.0.join("drivers").join(driver).is_dir() {
             // Where the kernel has it built in, or has no modules, what follows tells.
-            let _ = Command::new("modprobe").arg(driver).env_clear().env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").status();
+            let _ =
+                Command::new("modprobe").arg(driver).env_clear().env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").status();
         }
         std::fs::write(self.device(address).join("driver_override"), driver)?;
         self.let_go(address)?;
@@ -128,13 +135,12 @@ impl Bus {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::path::Path;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     /// A host with one IOMMU group of two functions of a card, as files.
     fn bus(of: &Path) -> Bus {
@@ -178,7 +184,10 @@ mod tests {
         assert!(refused.contains("driven by nvidia"), "{refused}");
         let read = |file: &str| fs::read_to_string(dir.path().join(file)).expect("is there");
         assert_eq!(read("devices/0000:01:00.0/driver_override"), VFIO);
-        assert_eq!((read("drivers/nvidia/unbind"), read("drivers_probe")), ("0000:01:00.0".into(), "0000:01:00.0".into()));
+        assert_eq!(
+            (read("drivers/nvidia/unbind"), read("drivers_probe")),
+            ("0000:01:00.0".into(), "0000:01:00.0".into())
+        );
         for address in ["0000:01:00.0", "0000:01:00.1"] {
             bind(dir.path(), address, VFIO);
         }

@@ -49,7 +49,8 @@ impl Context {
         self.ssh_keys.iter_mut().for_each(settle);
         self.user_data.iter_mut().chain(&mut self.start_script).for_each(settle);
         // A host name with a mark in it was none yet.
-        if let (None, Some(at)) = (&self.hostname, self.environment.iter().position(|(name, _)| name == "SET_HOSTNAME")) {
+        if let (None, Some(at)) = (&self.hostname, self.environment.iter().position(|(name, _)| name == "SET_HOSTNAME"))
+        {
             let hostname = Some(self.environment[at].1.clone());
             if (Self { hostname: hostname.clone(), ..Self::default() }).check().is_ok() {
                 self.environment.remove(at);

@@ -1,8 +1,8 @@
 //! Unchecked requests for VMs, and how they become specs.
 
 use super::{
-    Boot, Context, DiskSpec, Firmware, Hardware, Machine, NicSpec, PlacementPolicy, PlacementRule, Power, RestartPolicy, RoleRef,
-    VmSpec,
+    Boot, Context, DiskSpec, Firmware, Hardware, Machine, NicSpec, PlacementPolicy, PlacementRule, Power,
+    RestartPolicy, RoleRef, VmSpec,
 };
 use crate::images::ImageKind;
 use crate::networks::MacAddr;

@@ -232,7 +232,10 @@ pub struct Hardware {
 /// Whether the text is a word that QEMU may be told: letters, digits and few signs, none of which separates options.
 fn is_word(text: &str) -> bool {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
-    !text.is_empty() && text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(inside)
+    !text.is_empty()
+        && text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(inside)
 }
 
 impl Hardware {
@@ -291,14 +294,24 @@ impl Hardware {
             && !((64..=16384).contains(&width) && (64..=16384).contains(&height))
         {
             let given = format!("{width}x{height}");
-            return Err(Invalid::new("video.resolution", given, "is no size of a screen", "Give one such as 1280x800."));
+            return Err(Invalid::new(
+                "video.resolution",
+                given,
+                "is no size of a screen",
+                "Give one such as 1280x800.",
+            ));
         }
         if self.video.resolution.is_some() && self.video.kind == VideoKind::Cirrus {
             let wrong = "cannot be told to a Cirrus card";
             return Err(Invalid::new("video.resolution", "cirrus", wrong, "Use a vga or virtio card."));
         }
         if self.inputs.iter().any(|input| input.tablet && input.bus == InputBus::Ps2) {
-            return Err(Invalid::new("inputs", "tablet on ps2", "does not exist", "Attach the tablet by usb or virtio."));
+            return Err(Invalid::new(
+                "inputs",
+                "tablet on ps2",
+                "does not exist",
+                "Attach the tablet by usb or virtio.",
+            ));
         }
         self.check_processors(vcpus)?;
         self.check_numa(vcpus, memory_mib)
@@ -328,7 +341,8 @@ impl Hardware {
             }
         }
         if let Some(page) = numa.huge_page_mib {
-            let fits = page > 0 && numa.guest_nodes(vcpus, memory_mib).iter().all(|node| node.memory_mib % page == 0);
+            let fits =
+                page > 0 && numa.guest_nodes(vcpus, memory_mib).iter().all(|node| node.memory_mib.is_multiple_of(page));
             if !fits {
                 let wrong = "does not divide the memory of each of the VM's nodes";
                 return Err(Invalid::new("numa.huge_page_mib", page, wrong, "Choose memory that is a multiple of it."));
@@ -419,10 +433,7 @@ mod tests {
             ),
             (
                 "numa.huge_page_mib",
-                Hardware {
-                    numa: NumaSpec { huge_page_mib: Some(1024), ..NumaSpec::default() },
-                    ..Hardware::default()
-                },
+                Hardware { numa: NumaSpec { huge_page_mib: Some(1024), ..NumaSpec::default() }, ..Hardware::default() },
             ),
             ("inputs", Hardware { inputs: vec![Input { tablet: true, bus: InputBus::Ps2 }], ..Hardware::default() }),
             (

@@ -152,8 +152,9 @@ async fn deploy(request: &Request<'_>) -> Result<Answer, Failure> {
     let mut networks = Vec::new();
     if !request.text_or(5, "")?.trim().is_empty() {
         let extra = request.template(5)?;
-        for (name, _) in extra.0.iter().filter(|(name, _)| name != "NIC") {
-            let text = format!("{name} cannot be given when a virtual machine is deployed: NIC=[NIC_ID, NETWORK_ID] can.");
+        if let Some((name, _)) = extra.0.iter().find(|(name, _)| name != "NIC") {
+            let text =
+                format!("{name} cannot be given when a virtual machine is deployed: NIC=[NIC_ID, NETWORK_ID] can.");
             return Err(Failure::new(ACTION, text).about(id.0.into()));
         }
         for nic in extra.vectors("NIC") {

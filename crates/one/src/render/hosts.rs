@@ -162,7 +162,8 @@ fn numa(xml: &mut Xml, host: &Host, bound: &[(VmId, &Bound)]) {
         };
         // Processors that a VM may use beside others are nobody's.
         let tied = || here().filter(|(_, pin, _)| *pin != PinPolicy::None);
-        let holder = |cpu: u32| tied().find(|(_, _, part)| part.cpus.contains(&cpu)).map_or(-1, |(vm, ..)| i64::from(vm.0));
+        let holder =
+            |cpu: u32| tied().find(|(_, _, part)| part.cpus.contains(&cpu)).map_or(-1, |(vm, ..)| i64::from(vm.0));
         let is_kept = |cpu: u32| tied().any(|(_, _, part)| part.kept.contains(&cpu));
         xml.within("NODE", |xml| {
             for (id, threads) in node.cores.iter().enumerate() {
@@ -248,8 +249,8 @@ pub(crate) fn cluster(row: &Row<Cluster>, view: &View) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holm_model::vms::{BoundNode, BoundPci};
     use holm_model::hosts::{HostFacts, HostPhase, HostSpec, HostStatus, HugePages, NumaNode, PciDevice};
+    use holm_model::vms::{BoundNode, BoundPci};
     use holm_model::{ClusterId, GroupId, HostId, Meta, Name, Permissions, Timestamp, UserId};
 
     #[test]
@@ -313,14 +314,7 @@ mod tests {
             (all("SIZE"), all("TOTAL"), all("DISTANCE")),
             (vec!["2048".into()], vec!["4096".into()], vec!["10 20".into()])
         );
-        let part = BoundNode {
-            node: 0,
-            vcpus: 1,
-            memory_mib: 2,
-            page_kib: Some(2048),
-            cpus: vec![0],
-            kept: vec![2],
-        };
+        let part = BoundNode { node: 0, vcpus: 1, memory_mib: 2, page_kib: Some(2048), cpus: vec![0], kept: vec![2] };
         let pci = vec![BoundPci { id: 0, address: "0000:01:00.3".into() }];
         let own = Bound { nodes: vec![part], pin: PinPolicy::Core, pci };
         let taken = |tag: &str| shown(&[(VmId(5), &own)], tag);

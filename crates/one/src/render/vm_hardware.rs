@@ -22,7 +22,7 @@ fn node(bound: &BoundNode) -> Members {
     let mut members = Members::default();
     let cpus: Vec<String> = bound.cpus.iter().map(ToString::to_string).collect();
     members.add("CPUS", cpus.join(","));
-    members.add("MEMORY", bound.memory_mib * 1024);
+    members.add("MEMORY", bound.memory_mib);
     members.add("MEMORY_NODE_ID", bound.node);
     members.add("NODE_ID", bound.node);
     members.add("TOTAL_CPUS", bound.vcpus);

@@ -169,7 +169,8 @@ fn core(view: &View, vm: &Vm) -> Attributes {
     if let Some(template) = vm.template {
         text("TEMPLATE_ID", template.to_string());
     }
-    let pinned = if spec.hardware.numa.pin == PinPolicy::None { "!(PIN_POLICY = PINNED)" } else { "(PIN_POLICY = PINNED)" };
+    let pinned =
+        if spec.hardware.numa.pin == PinPolicy::None { "!(PIN_POLICY = PINNED)" } else { "(PIN_POLICY = PINNED)" };
     let clusters = clusters(view, vm);
     if let Some(clusters) = &clusters {
         let any_of = |field: &str, test: &str| {

@@ -237,7 +237,7 @@ fn topology(hardware: &mut Hardware, given: &Attributes, vcpus: u32, memory_mib:
     if nodes.is_empty()
         && let Some(number) = count("NUMA_NODES")?.filter(|number| *number > 1)
     {
-        if vcpus % number != 0 || memory_mib % u64::from(number) != 0 {
+        if !vcpus.is_multiple_of(number) || !memory_mib.is_multiple_of(u64::from(number)) {
             let wrong = format!("nodes do not share {vcpus} processors and {memory_mib} MB evenly");
             let fix = "Choose another number, or say what each has in NUMA_NODE=[TOTAL_CPUS=..., MEMORY=...].";
             return refuse("TOPOLOGY/NUMA_NODES".into(), &number.to_string(), &wrong, fix);
@@ -369,7 +369,8 @@ mod tests {
         let numa = &hardware.numa;
         assert_eq!((numa.pin, numa.node, numa.huge_page_mib, numa.shared), (PinPolicy::Core, Some(1), Some(2), true));
         assert_eq!(of("TOPOLOGY=[NUMA_NODES=2]").numa.nodes, [GuestNode { vcpus: 2, memory_mib: 512 }; 2]);
-        let uneven = "TOPOLOGY=[PIN_POLICY=NONE]\nNUMA_NODE=[TOTAL_CPUS=3,MEMORY=512]\nNUMA_NODE=[TOTAL_CPUS=1,MEMORY=512]";
+        let uneven =
+            "TOPOLOGY=[PIN_POLICY=NONE]\nNUMA_NODE=[TOTAL_CPUS=3,MEMORY=512]\nNUMA_NODE=[TOTAL_CPUS=1,MEMORY=512]";
         assert_eq!(of(uneven).numa.nodes[0], GuestNode { vcpus: 3, memory_mib: 512 });
         for bad in ["NUMA_NODES=3", "PIN_POLICY=some", "CORES=0", "HUGEPAGE_SIZE=big"] {
             assert!(read_all(&format!("TOPOLOGY=[{bad}]")).is_err(), "{bad}");
@@ -399,7 +400,8 @@ mod tests {
     #[test]
     fn devices_are_named_by_kind_or_address() {
         let take = |text: &str| take_pci(&mut parse(text).expect("is a template"));
-        let found = take("PCI=[VENDOR=10de,CLASS=0x0302]\nPCI=[SHORT_ADDRESS=\"01:00.1\",VENDOR=\"10de\",NOTE=x]").expect("fine");
+        let found = take("PCI=[VENDOR=10de,CLASS=0x0302]\nPCI=[SHORT_ADDRESS=\"01:00.1\",VENDOR=\"10de\",NOTE=x]")
+            .expect("fine");
         assert_eq!((found[0].vendor, found[0].device, found[0].class), (Some(0x10de), None, Some(0x0302)));
         assert_eq!((found[1].id, found[1].address.as_deref(), found[1].vendor), (1, Some("01:00.1"), None));
         assert_eq!(found[1].attributes, [("NOTE".to_owned(), "x".to_owned())]);

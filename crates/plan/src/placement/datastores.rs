@@ -28,7 +28,8 @@ impl Lookup for Values<'_> {
     fn values(&self, name: &str, each: &mut dyn FnMut(Datum<'_>)) {
         let name = name.trim_start_matches('/');
         let name = name.strip_prefix("DATASTORE/").unwrap_or(name);
-        let (total, free) = self.host.status.facts.as_ref().map_or((0, 0), |facts| (facts.disk_mib, facts.disk_free_mib));
+        let (total, free) =
+            self.host.status.facts.as_ref().map_or((0, 0), |facts| (facts.disk_mib, facts.disk_free_mib));
         let number = |number: u64| Datum::Number(i64::try_from(number).unwrap_or(i64::MAX));
         match name {
             "NAME" => each(Datum::Text(self.datastore.meta.name.as_str())),
