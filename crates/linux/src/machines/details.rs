@@ -103,7 +103,10 @@ pub fn screen(plan: &VmPlan) -> Vec<Value> {
         let mut card = match video.kind {
             VideoKind::None => Value::Null,
             VideoKind::Vga => json!({ "driver": "VGA", "vgamem_mb": video.memory_mib.unwrap_or(16) }),
-            VideoKind::Cirrus => json!({ "driver": "cirrus-vga", "vgamem_mb": video.memory_mib.unwrap_or(16) }),
+            // That card knows no more and no less.
+            VideoKind::Cirrus => {
+                json!({ "driver": "cirrus-vga", "vgamem_mb": video.memory_mib.unwrap_or(16).clamp(4, 16) })
+            }
             VideoKind::Virtio => json!({ "driver": "virtio-vga" }),
         };
         if let (Some((width, height)), false) = (video.resolution, card.is_null()) {
