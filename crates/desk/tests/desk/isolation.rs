@@ -4,10 +4,10 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk, Error, ErrorKind,
-    GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange,
-    NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret, SecurityGroupDraft,
-    UserDraft, VdcResource, VmChange, VmGroupDraft,
+    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk, Error,
+    ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
+    NetworkChange, NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret,
+    SecurityGroupDraft, UserDraft, VdcResource, VmChange, VmGroupDraft,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
