@@ -23,6 +23,8 @@ fn plan(disk: Vec<u32>, whole: Vec<u32>) -> VmPlan {
         nics: Vec::new(),
         context: ContextFiles::default(),
         graphics: false,
+        hardware: Default::default(),
+        bound: Default::default(),
         snapshots: whole,
         revert: None,
         exports: Vec::new(),

@@ -26,6 +26,8 @@ fn plan(power: Power, boot_seq: u64, restart: RestartPolicy) -> Wanted {
         nics: Vec::new(),
         context: ContextFiles::default(),
         graphics: false,
+        hardware: Default::default(),
+        bound: Default::default(),
         snapshots: vec![],
         revert: None,
         exports: vec![],

@@ -14,7 +14,7 @@ use holm_desk::{Desk, DeskParts, HostDraft, Intent, Missed, SystemEntropy};
 use holm_driver::fake::{FakeFetch, FakeHost, Interference};
 use holm_driver::{DiskCopy, Fault, FetchStream, Push};
 use holm_engine::Engine;
-use holm_model::hosts::{Accelerator, Host, HostFacts};
+use holm_model::hosts::{Accelerator, Host, HostFacts, HugePages, NumaNode, PciDevice};
 use holm_model::{AttributeValue, Attributes, Clock, HostId, ImageId, ObjectKind};
 use holm_rest::listen::{Encryption, Listener};
 use holm_store::{MemoryJournal, Mode, Store};
@@ -318,7 +318,8 @@ impl Fakes {
                 uefi: true,
                 boot_id: "fake".into(),
                 interfaces: vec!["eth0".into()],
-                ..HostFacts::default()
+                numa: nodes(cores, memory_mib),
+                pci: vec![card()],
             },
         );
         fake.measure();
@@ -346,5 +347,31 @@ impl Fakes {
             known.insert(id);
         });
         Ok(())
+    }
+}
+/// Two NUMA nodes that share what a fake host has; two threads in each core, and a few huge pages.
+fn nodes(cores: u32, memory_mib: u64) -> Vec<NumaNode> {
+    let half = cores / 2;
+    let node = |id: u32| NumaNode {
+        id,
+        cores: (id * half / 2..(id + 1) * half / 2).map(|core| vec![core, core + half]).collect(),
+        memory_mib: memory_mib / 2,
+        free_mib: memory_mib / 2,
+        huge_pages: vec![HugePages { size_kib: 2048, pages: 64, free: 64 }],
+        distances: if id == 0 { vec![10, 21] } else { vec![21, 10] },
+    };
+    (0..2).map(node).collect()
+}
+
+/// A device that nobody on a fake host uses.
+fn card() -> PciDevice {
+    PciDevice {
+        address: "0000:01:00.0".into(),
+        vendor: 0x10de,
+        device: 0x1eb8,
+        class: 0x0302,
+        numa_node: Some(0),
+        driver: None,
+        iommu_group: Some(1),
     }
 }

@@ -170,10 +170,10 @@ impl Desk {
         .await
     }
 
-    /// Sets the rules for VLAN ids that members may choose; they are kept as given. Needs access admin.
+    /// Sets the rules for VLAN ids that members may choose. Needs access admin.
     ///
     /// # Errors
-    /// When there is no such group, the caller may not, or the rules are too many or too large.
+    /// When there is no such group, the caller may not, or a rule means nothing.
     pub async fn group_vlan_rules_set(
         &self,
         caller: &Caller,
@@ -183,6 +183,7 @@ impl Desk {
     ) -> Result<Arc<Row<Group>>, Error> {
         self.group_edit(caller, intent, id, "group.vlan_rules", move |_, _, group| {
             rules.check()?;
+            crate::vlan_rules::check(&rules)?;
             group.vlan_rules = rules;
             Ok(())
         })

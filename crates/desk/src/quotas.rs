@@ -14,7 +14,7 @@ use holm_model::quotas::{Limit, Limits, Quotas};
 use holm_model::users::{ADMIN_USER, Group, User};
 use holm_model::vms::Vm;
 use holm_model::zones::{OWN_ZONE, Zone};
-use holm_model::{AttributeValue, ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId};
+use holm_model::{ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId};
 use holm_store::{State, Tx};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,20 +90,13 @@ pub(crate) fn of_vm(state: &State, vm: &Vm) -> Usage {
     let spec = &vm.spec;
     let mut vms = Amounts::new();
     let own_disks = spec.disks.iter().filter(|disk| !disk.persistent && !disk.cdrom);
-    let pci = |only_nics: bool| {
-        let devices = vm.meta.attributes.0.iter().filter(|(name, value)| {
-            let is_nic = matches!(value, AttributeValue::Vector(pairs)
-                if pairs.iter().any(|(name, value)| name == "TYPE" && value.eq_ignore_ascii_case("NIC")));
-            name == "PCI" && is_nic == only_nics
-        });
-        hundredths(devices.count() as u64)
-    };
     let always = [
         ("VMS", 100),
         ("CPU", i64::from(spec.cpu.0)),
         ("MEMORY", hundredths(spec.memory_mib)),
-        ("PCI_DEV", pci(false)),
-        ("PCI_NIC", pci(true)),
+        ("PCI_DEV", hundredths(spec.hardware.pci.len() as u64)),
+        // No card that is handed over has an address from Holm.
+        ("PCI_NIC", 0),
     ];
     let runs = spec.power.wants_process();
     for (metric, amount) in always {

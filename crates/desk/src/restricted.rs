@@ -210,6 +210,7 @@ fn word_of(verb: VmVerb) -> &'static [&'static str] {
         VmVerb::Retry => &["retry", "recover"],
         VmVerb::SchedAdd | VmVerb::SchedUpdate | VmVerb::SchedDelete => &["sched-action"],
         VmVerb::VmGroupAdd | VmVerb::VmGroupDel => &["vmgroup"],
+        VmVerb::PciAttach | VmVerb::PciDetach => &["pci-attach"],
     }
 }
 

@@ -8,13 +8,76 @@ use crate::resolve::{rank, requirement};
 use crate::view::{find_id, see};
 use crate::vms::check_room;
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
+use holm_model::datastores::{Datastore, DatastoreKind};
 use holm_model::hosts::{Host, HostPhase};
+use holm_model::networks::Network;
 use holm_model::operations::OperationVerb;
 use holm_model::permissions::Access;
-use holm_model::vms::{EndedVm, LastAction, Power, Undo, Vm, VmPhase, VmSpec, VmVerb};
-use holm_model::{Attributes, CpuShare, HostId, ObjectKind, VmId, World};
+use holm_model::vms::{Bound, EndedVm, LastAction, Power, Undo, Vm, VmPhase, VmSpec, VmVerb};
+use holm_model::{Attributes, CpuShare, DatastoreId, HostId, NetworkId, ObjectKind, VmId, World};
 use holm_plan::vm_actions::{self, Moment, Refused, RefusedFor, Standing, attempts};
-use holm_store::{Noun, Tx};
+use holm_store::{Noun, State, Tx};
+
+/// Where a VM is to be placed next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// The host.
+    pub host: HostId,
+    /// Whether it is placed there whatever CPU and memory are left.
+    pub forced: bool,
+    /// The system datastore it is to be in. Every host has one, its own disk, whatever datastores there are.
+    pub datastore: Option<DatastoreId>,
+    /// Networks for cards that left the choice to Holm.
+    pub networks: Vec<(u32, NetworkId)>,
+}
+
+impl Deployment {
+    /// On this host, if it has room.
+    #[must_use]
+    pub fn to(host: HostId) -> Self {
+        Self { host, forced: false, datastore: None, networks: Vec::new() }
+    }
+}
+
+/// Refuses a host that the caller may not use, and a datastore that is none for disks of VMs there.
+fn check_destination(hand: &Hand<'_>, host: HostId, datastore: Option<DatastoreId>) -> Result<(), Error> {
+    let caller = &hand.asked.caller;
+    let cluster = find_id::<Host>(hand.tx, caller, host, Access::Manage).map_err(|e| e.field("host"))?.value.cluster;
+    let Some(id) = datastore else { return Ok(()) };
+    let row = find_id::<Datastore>(hand.tx, caller, id, Access::Use).map_err(|e| e.field("datastore"))?;
+    let store = &row.value;
+    let wrong = if store.kind != DatastoreKind::System {
+        "is not for the disks of VMs"
+    } else if !store.enabled {
+        "is disabled"
+    } else if !store.clusters.contains(&cluster) {
+        "is not in the host's cluster"
+    } else {
+        return Ok(());
+    };
+    let says = format!("datastore {id} ({}) {wrong}", store.meta.name);
+    Err(Error::new(ErrorKind::Conflict, says).hint("Leave it out: disks are on the host's own in any case."))
+}
+
+/// The network of a card that left the choice to Holm, chosen by whoever places the VM.
+fn choose_network(hand: &mut Hand<'_>, card: u32, network: NetworkId) -> Result<(), Error> {
+    find_id::<Network>(hand.tx, &hand.asked.caller, network, Access::Use).map_err(|e| e.field("network"))?;
+    let vm = &mut hand.vm;
+    let Some(nic) = vm.spec.nics.iter_mut().find(|nic| nic.id == card) else {
+        return Err(Refused::missing(vm, "network card", card).into());
+    };
+    if nic.network == network {
+        return Ok(());
+    }
+    let auto = nic.attributes.iter().any(|(name, mode)| name == "NETWORK_MODE" && mode.eq_ignore_ascii_case("auto"));
+    if !auto || vm.phase != VmPhase::Pending {
+        let says = format!("network card {card} of {} has its network", vm_actions::called(vm));
+        return Err(Error::new(ErrorKind::Conflict, says).hint("Detach the card, and attach another one."));
+    }
+    nic.network = network;
+    vm.leases.retain(|lease| lease.nic != card);
+    Ok(())
+}
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
@@ -27,6 +90,18 @@ impl From<Refused> for Error {
         // Not the VM is missing, but a part of it that the request names.
         if refused.class == RefusedFor::Missing { error.field("part") } else { error }
     }
+}
+
+/// What a VM has of its host for itself once its spec is this one.
+pub(crate) fn bind(state: &State, vm: &Vm, spec: &VmSpec) -> Result<Bound, Error> {
+    let VmPhase::On(host) = vm.phase else { return Ok(vm.bound.clone()) };
+    let resized = (vm.spec.vcpus, vm.spec.memory_mib) != (spec.vcpus, spec.memory_mib);
+    if resized && spec.hardware.numa.is_bound() && vm.spec.power.wants_process() {
+        let says = format!("{} runs on processors and memory that were bound for its size", vm_actions::called(vm));
+        return Err(Error::new(ErrorKind::Conflict, says).hint("Power it off first."));
+    }
+    holm_plan::placement::bind(vm.id, spec, host, state)
+        .map_err(|why| Error::new(ErrorKind::Conflict, why).hint("Choose less, or place the VM on another host."))
 }
 
 /// How somebody ends what does not end by itself.
@@ -73,6 +148,12 @@ impl Hand<'_> {
             return Ok(());
         }
         Err(Refused::state(&self.vm, self.standing, verb).into())
+    }
+
+    /// Gives the VM of its host what this spec wants of it for itself.
+    pub(crate) fn bind(&mut self, spec: &VmSpec) -> Result<(), Error> {
+        self.vm.bound = bind(self.tx, &self.vm, spec)?;
+        Ok(())
     }
 
     /// Refuses a spec that its host has no room for.
@@ -175,9 +256,29 @@ impl Desk {
         id: VmId,
         host: HostId,
     ) -> Result<Accepted<Vm>, Error> {
+        self.vm_deploy_as(caller, intent, id, Deployment::to(host)).await
+    }
+
+    /// Like [`Self::vm_deploy`], with more said about it.
+    ///
+    /// # Errors
+    /// As there, and when the datastore or a network is not for it.
+    pub async fn vm_deploy_as(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: VmId,
+        deployment: Deployment,
+    ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::Deploy, move |hand| {
-            find_id::<Host>(hand.tx, &hand.asked.caller, host, Access::Manage).map_err(|e| e.field("host"))?;
+            let Deployment { host, forced, datastore, networks } = deployment;
+            check_destination(hand, host, datastore)?;
             vm_actions::deploy(&mut hand.vm, hand.standing, host)?;
+            hand.vm.spec.placement.forced = forced;
+            hand.vm.spec.placement.datastore = datastore;
+            for (card, network) in networks {
+                choose_network(hand, card, network)?;
+            }
             Ok(Did::Done(()))
         })
         .await
@@ -207,8 +308,11 @@ impl Desk {
 
     /// Changes a VM's size. What is not given stays. A guest that runs gets it at once where its host can do that.
     ///
+    /// Where `enforce` is not set, an administrator gets it whatever CPU and memory its host has left.
+    ///
     /// # Errors
     /// When a value is refused, its host has no room, or the VM's state is not one for it.
+    #[allow(clippy::too_many_arguments, reason = "each is one of the few things that are asked for")]
     pub async fn vm_resize(
         &self,
         caller: &Caller,
@@ -217,6 +321,7 @@ impl Desk {
         cpu: Option<CpuShare>,
         vcpus: Option<u32>,
         memory_mib: Option<u64>,
+        enforce: bool,
     ) -> Result<Accepted<Vm>, Error> {
         use Standing as S;
         self.vm_edit_plain(caller, intent, id, VmVerb::Resize, move |hand| {
@@ -226,10 +331,15 @@ impl Desk {
             spec.vcpus = vcpus.unwrap_or(spec.vcpus);
             spec.memory_mib = memory_mib.unwrap_or(spec.memory_mib);
             spec.check_unplaced()?;
-            hand.check_room(&spec)?;
+            if enforce || !hand.asked.caller.is_admin() {
+                hand.check_room(&spec)?;
+            } else if let (VmPhase::On(host), Err(_)) = (hand.vm.phase, hand.check_room(&spec)) {
+                spec.placement.forced = hand.tx.get::<Host>(host).is_some();
+            }
             if spec == hand.vm.spec {
                 return Ok(Did::Done(()));
             }
+            hand.bind(&spec)?;
             let undo =
                 Undo::Size { cpu: hand.vm.spec.cpu, vcpus: hand.vm.spec.vcpus, memory_mib: hand.vm.spec.memory_mib };
             // What was booked until now is billed as it was.
@@ -271,6 +381,13 @@ impl Desk {
             attributes.check()?;
             crate::restricted::check_change(ObjectKind::Vm, &before.meta.attributes, attributes, &hand.asked.caller)?;
             hand.check_room(&hand.vm.spec)?;
+            if hand.vm.spec.hardware.boot_order != before.spec.hardware.boot_order {
+                hand.vm.spec.check_boot_order()?;
+            }
+            if hand.vm.spec.hardware.numa != before.spec.hardware.numa {
+                let spec = hand.vm.spec.clone();
+                hand.bind(&spec)?;
+            }
             let differs = hand.vm.spec != before.spec;
             Ok(if differs { Did::Changed(()) } else { Did::Done(()) })
         })

@@ -7,7 +7,7 @@ use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::images::{Image, ImagePhase};
 use holm_model::permissions::Access;
 use holm_model::security_groups::SecurityGroup;
-use holm_model::vms::{DiskDraft, NicDraft, Undo, Vm, VmPhase, VmVerb};
+use holm_model::vms::{DiskDraft, Hardware, NicDraft, PciSpec, PinPolicy, Undo, Vm, VmPhase, VmVerb};
 use holm_model::{AttributeValue, Attributes, ObjectKind, SecurityGroupId, VmId};
 use holm_plan::leases::LeaseTrouble;
 use holm_plan::vm_actions::{Refused, Standing, attempts, called};
@@ -138,7 +138,79 @@ fn detach_nic(hand: &mut Hand<'_>, nic: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// The states in which devices of the host come and go: no guest is told of that while it runs.
+const COLD: &[Standing] = &[Standing::Off, Standing::Undeployed, Standing::Pending, Standing::Held];
+
+/// Refuses from whoever is no administrator what takes something of a host away from others.
+pub(crate) fn check_hardware(hardware: &Hardware, caller: &Caller) -> Result<(), Error> {
+    let topology = |member: &str, value: &str| check_restricted("TOPOLOGY", &[(member.into(), value.into())], caller);
+    if hardware.numa.pin != PinPolicy::None {
+        topology("PIN_POLICY", "given")?;
+    }
+    if hardware.numa.huge_page_mib.is_some() {
+        topology("HUGEPAGE_SIZE", "given")?;
+    }
+    if hardware.pci.is_empty() { Ok(()) } else { check_pci(caller) }
+}
+
+/// Refuses devices of hosts from whoever is no administrator.
+fn check_pci(caller: &Caller) -> Result<(), Error> {
+    let given = Attributes(vec![("PCI".to_owned(), AttributeValue::Text("given".to_owned()))]);
+    crate::restricted::check(ObjectKind::Vm, &given, caller)
+}
+
 impl Desk {
+    /// Gives a VM that does not run one more PCI device of a host: of the one it is on, where it is on one.
+    ///
+    /// # Errors
+    /// When the caller is no administrator, the host has no such device for it, or the VM's state is not one for it.
+    pub async fn vm_attach_pci(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: VmId,
+        device: PciSpec,
+    ) -> Result<Accepted<Vm>, Error> {
+        self.vm_edit_plain(caller, intent, id, VmVerb::PciAttach, move |hand| {
+            hand.only(VmVerb::PciAttach, COLD)?;
+            check_pci(&hand.asked.caller)?;
+            let mut spec = hand.vm.spec.clone();
+            let hardware = &mut spec.hardware;
+            hardware.pci.push(PciSpec { id: hardware.free_pci(), ..device });
+            hardware.next_pci = hardware.free_pci();
+            hand.bind(&spec)?;
+            hand.vm.spec = spec;
+            Ok(Did::Changed(()))
+        })
+        .await
+    }
+
+    /// Takes a PCI device of its host away from a VM that does not run.
+    ///
+    /// # Errors
+    /// `NotFound` when it has no such device; `Conflict` when the VM's state is not one for it.
+    pub async fn vm_detach_pci(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        id: VmId,
+        device: u32,
+    ) -> Result<Accepted<Vm>, Error> {
+        self.vm_edit_plain(caller, intent, id, VmVerb::PciDetach, move |hand| {
+            hand.only(VmVerb::PciDetach, COLD)?;
+            check_pci(&hand.asked.caller)?;
+            let hardware = &mut hand.vm.spec.hardware;
+            let Some(at) = hardware.pci.iter().position(|own| own.id == device) else {
+                return Err(Refused::missing(&hand.vm, "PCI device", device).into());
+            };
+            hardware.next_pci = hardware.free_pci();
+            hardware.pci.remove(at);
+            hand.vm.bound.pci.retain(|bound| bound.id != device);
+            Ok(Did::Changed(()))
+        })
+        .await
+    }
+
     /// Gives a VM that runs or is off one more disk.
     ///
     /// # Errors

@@ -298,6 +298,9 @@ impl Desk {
                 let section = if nic.alias_of.is_some() { "NIC_ALIAS" } else { "NIC" };
                 crate::vm_devices::check_restricted(section, &nic.attributes, caller)?;
             }
+            if template.is_none() {
+                crate::vm_devices::check_hardware(&draft.hardware, caller)?;
+            }
             let (name, mut spec) = draft.check(&Names { state: tx, caller, by: None })?;
             refuse_image_twice(tx, &spec)?;
             check_addresses(tx, &spec)?;
@@ -327,6 +330,8 @@ impl Desk {
                 .hint("Leave out one of the two.")
                 .field("host"));
             }
+            spec.settle(id, name.as_str());
+            spec.context.check().map_err(|e| e.within("context"))?;
             let meta = Meta::new(name, owner, caller.default_permissions(), attributes, asked.now);
             let mut value = Vm::new(id, meta, spec, asked.now);
             value.template = template;
@@ -452,6 +457,7 @@ impl Desk {
             }
             change.meta.apply(tx, asked, &mut value)?;
             if value.spec != row.value.spec {
+                value.bound = crate::vm_actions::bind(tx, &row.value, &value.spec)?;
                 holm_plan::vm::changed(&mut value);
                 // What was booked until now is billed as it was.
                 holm_plan::vm::split_stay(&mut value, VmVerb::Resize, Some(asked.caller.user_id()), asked.now);

@@ -58,6 +58,8 @@ impl Ground for Fake {
             nics: vec![NicPlan::new(0, NetworkId(7), MacAddr::for_nic(vm, 0, None), Some([10, 0, 0, 2].into()), None)],
             context: ContextFiles::default(),
             graphics: true,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],

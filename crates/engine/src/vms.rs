@@ -215,7 +215,28 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
                     outcome.lost.push(id);
                     continue;
                 }
+                // What of the host is its own is decided here, where nobody else can take it any more.
+                let arrives = match &step {
+                    Step::Place { host, .. } => Some(*host),
+                    Step::Unpark { .. } => changed.phase.host(),
+                    _ => None,
+                };
+                if let Some(host) = arrives {
+                    let Ok(bound) = placement::bind(id, &changed.spec, host, &**tx) else {
+                        outcome.lost.push(id);
+                        continue;
+                    };
+                    changed.bound = bound;
+                }
+                let datastore = match &step {
+                    // Its disks are where they were.
+                    Step::Unpark { .. } => changed.history.last().and_then(|stay| stay.datastore),
+                    _ => arrives.and_then(|host| placement::datastore(&changed, host, &**tx)),
+                };
                 vm::apply(&mut changed, &step, tx.revision(), now);
+                if let (Some(_), Some(stay)) = (arrives, changed.history.last_mut()) {
+                    stay.datastore = datastore;
+                }
                 tx.account(&before.value, &changed);
                 if let Step::Give { disks } = &step {
                     for (_, image) in disks {

@@ -68,6 +68,8 @@ impl Ground for Machine1 {
                 network_config: None,
             },
             graphics: true,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],

@@ -92,6 +92,8 @@ impl Ground {
                 network_config: None,
             },
             graphics: false,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],

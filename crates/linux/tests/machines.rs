@@ -5,7 +5,10 @@ use holm_linux::LinuxSettings;
 use holm_linux::machines::{QemuMachines, purge};
 use holm_model::host_plan::{BootPlan, ContextFiles, DiskPlan, VmPlan};
 use holm_model::hosts::Accelerator;
-use holm_model::vms::{Firmware, Machine, Power, RestartPolicy};
+use holm_model::vms::{
+    BootDevice, Bound, BoundNode, CpuTopology, Firmware, GuestNode, Input, InputBus, Machine, PinPolicy, Power,
+    RestartPolicy, VideoKind,
+};
 use holm_model::{CpuShare, VmId};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -55,13 +58,18 @@ impl Place {
     /// A disk that boots a guest which says [`HELLO`] on its serial line, then repeats what it is told, and after an
     /// `f` repeats that without end.
     fn talking_disk(&self) -> PathBuf {
+        self.disk_saying("disk,0.qcow2", HELLO)
+    }
+
+    /// One that says something else.
+    fn disk_saying(&self, name: &str, hello: &[u8]) -> PathBuf {
         let mut sector = vec![0; 512];
         sector[..CODE.len()].copy_from_slice(&CODE);
-        sector[0x30..0x30 + HELLO.len()].copy_from_slice(HELLO);
+        sector[0x30..0x30 + hello.len()].copy_from_slice(hello);
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         sector.resize(1 << 20, 0);
         std::fs::create_dir_all(&self.settings.data_dir).expect("a directory");
-        let (raw, disk) = (self.settings.data_dir.join("raw"), self.settings.data_dir.join("disk,0.qcow2"));
+        let (raw, disk) = (self.settings.data_dir.join("raw"), self.settings.data_dir.join(name));
         std::fs::write(&raw, sector).expect("written");
         let made = Command::new("qemu-img").args(["convert", "-O", "qcow2"]).args([&raw, &disk]).status();
         assert!(made.expect("qemu-img runs").success());
@@ -141,6 +149,8 @@ fn order(vm: u32) -> MachineOrder {
             nics: vec![],
             context: ContextFiles::default(),
             graphics: false,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],
@@ -178,9 +188,13 @@ async fn needs_restart(machines: &QemuMachines, order: &MachineOrder) -> bool {
 
 /// Waits until a talking guest listens: what is typed earlier the firmware reads.
 async fn hello(machines: &QemuMachines, vm: u32) {
+    said(machines, vm, HELLO).await;
+}
+
+async fn said(machines: &QemuMachines, vm: u32, words: &[u8]) {
     until("the guest says hello", async || {
         let log = machines.serial_log(VmId(vm), 1 << 20).await.expect("a log");
-        log.windows(HELLO.len()).any(|w| w == HELLO)
+        log.windows(words.len()).any(|w| w == words)
     })
     .await;
 }
@@ -627,4 +641,78 @@ fn bare(dir: &Path) -> Duration {
     child.kill().expect("killed");
     child.wait().expect("reaped");
     took
+}
+
+#[tokio::test]
+async fn a_guest_boots_from_what_its_order_names_first() {
+    let place = Place::new();
+    let machines = place.machines();
+    let mut order = place.talking(1);
+    order.plan.disks.push(DiskPlan::new(1, None, 1));
+    order.disks.push(place.disk_saying("second.qcow2", b"THE SECOND ONE\r\n"));
+    machines.ensure_process(&order).await.expect("starts");
+    hello(&machines, 1).await;
+    let mut other = order.clone();
+    other.plan.hardware.boot_order = vec![BootDevice::Disk(1), BootDevice::Disk(0)];
+    assert!(needs_restart(&machines, &other).await, "it is the firmware that looks, at the next start");
+    machines.ensure_off(VmId(1)).await.expect("off");
+    machines.ensure_process(&other).await.expect("starts");
+    said(&machines, 1, b"THE SECOND ONE").await;
+}
+
+#[tokio::test]
+async fn a_tied_guest_runs_on_its_processors_alone() {
+    let place = Place::new();
+    let machines = place.machines();
+    let last = u32::try_from(std::thread::available_parallelism().expect("is known").get() - 1).expect("fits");
+    let mut order = order(1);
+    (order.plan.vcpus, order.plan.memory_mib) = (2, 128);
+    order.plan.hardware.topology = Some(CpuTopology { sockets: 2, cores: 1, threads: 1 });
+    order.plan.hardware.numa.shared = true;
+    order.plan.hardware.numa.nodes = vec![GuestNode { vcpus: 1, memory_mib: 64 }; 2];
+    let node = |cpu| BoundNode { node: 0, vcpus: 1, memory_mib: 64, page_kib: None, cpus: vec![cpu], kept: vec![] };
+    order.plan.bound = Bound { nodes: vec![node(last), node(0)], pin: PinPolicy::Thread, pci: vec![] };
+    let seen = machines.ensure_process(&order).await.expect("starts");
+    assert_eq!(seen.remark, None);
+    let mut tied = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{}/task", seen.pid.expect("a process"))).expect("is there").flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
+        if name.starts_with("CPU ") {
+            tied.push((name.trim().to_owned(), allowed.trim().to_owned()));
+        }
+    }
+    tied.sort();
+    assert_eq!(tied, [("CPU 0/TCG".into(), last.to_string()), ("CPU 1/TCG".into(), "0".to_owned())]);
+}
+
+#[tokio::test]
+async fn every_detail_of_the_hardware_is_one_that_qemu_knows() {
+    let place = Place::new();
+    let machines = place.machines();
+    let mut order = place.talking(1);
+    order.plan.graphics = true;
+    let hardware = &mut order.plan.hardware;
+    hardware.cpu_model = Some("Nehalem".into());
+    hardware.cpu_features = vec![("pae".into(), true), ("aes".into(), false)];
+    hardware.local_time = true;
+    hardware.guest_agent = true;
+    hardware.hyper_v = true;
+    (hardware.io_threads, hardware.disk_queues, hardware.scsi_queues) = (Some(2), Some(1), Some(2));
+    hardware.keymap = Some("de".into());
+    hardware.video.memory_mib = Some(32);
+    hardware.video.resolution = Some((1280, 800));
+    let input = |tablet, bus| Input { tablet, bus };
+    hardware.inputs = vec![input(false, InputBus::Usb), input(true, InputBus::Virtio), input(false, InputBus::Ps2)];
+    for kind in [VideoKind::Vga, VideoKind::Cirrus, VideoKind::None] {
+        order.plan.hardware.video.kind = kind;
+        if kind == VideoKind::Cirrus {
+            order.plan.hardware.video.resolution = None;
+            order.plan.hardware.no_acpi = true;
+        }
+        machines.ensure_process(&order).await.unwrap_or_else(|fault| panic!("{kind:?}: {}", fault.says));
+        hello(&machines, 1).await;
+        machines.ensure_off(VmId(1)).await.expect("off");
+    }
 }

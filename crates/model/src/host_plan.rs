@@ -8,7 +8,7 @@ use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
 use crate::samples::Samples;
 use crate::security_groups::{Direction, Protocol};
-use crate::vms::{Export, Firmware, Machine, Power, RestartPolicy, Revert, VmStatus};
+use crate::vms::{Bound, Export, Firmware, Hardware, Machine, Power, RestartPolicy, Revert, VmStatus};
 use crate::{CpuShare, HostId, NetworkId, SecurityGroupId, VmId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -98,6 +98,12 @@ pub struct VmPlan {
     pub context: ContextFiles,
     /// Whether it has a screen.
     pub graphics: bool,
+    /// The details of the virtual hardware.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hardware: Hardware,
+    /// What of the host is its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bound: Bound,
     /// Numbers of the snapshots of memory, devices and disks that are to be kept; all others are removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<u32>,

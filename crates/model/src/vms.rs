@@ -22,8 +22,8 @@ use crate::clusters::PlacementPolicy;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    Booked, ClusterId, CpuShare, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId, Timestamp,
-    Trouble, VmGroupId, VmId,
+    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId,
+    Timestamp, Trouble, VmGroupId, VmId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -263,6 +263,12 @@ pub struct PlacementRule {
     /// The host its next placement is on, chosen by somebody; forgotten once it is placed.
     #[serde(default)]
     pub target: Option<HostId>,
+    /// The system datastore it is in on the host that somebody chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore: Option<DatastoreId>,
+    /// Whether its next placement, on the host that somebody chose, or its size there, is made whatever room there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there.
     #[serde(default)]
     pub away: bool,
@@ -331,6 +337,9 @@ pub struct VmSpec {
     pub context: Context,
     /// Whether it has a screen, reached over VNC.
     pub graphics: bool,
+    /// The details of the virtual hardware.
+    #[serde(default, skip_serializing_if = "Hardware::is_plain")]
+    pub hardware: Hardware,
     /// Where it may run.
     pub placement: PlacementRule,
     /// What it should do.
@@ -378,6 +387,7 @@ impl VmSpec {
             nics: Vec::new(),
             context: Context { network: true, ..Context::default() },
             graphics: false,
+            hardware: Hardware::default(),
             placement: PlacementRule::default(),
             power: Power::On,
             boot_seq: 1,
@@ -492,7 +502,46 @@ impl VmSpec {
             }
             _ => {}
         }
+        self.hardware.check(self.vcpus, self.memory_mib).map_err(|e| e.within("hardware"))?;
         self.context.check().map_err(|e| e.within("context"))
+    }
+
+    /// Puts the VM's number and name where a door could not know them yet.
+    pub fn settle(&mut self, id: VmId, name: &str) {
+        self.context.settle(id, name);
+        let placement = &mut self.placement;
+        let texts = [
+            &mut placement.requirements,
+            &mut placement.rank,
+            &mut placement.datastore_requirements,
+            &mut placement.datastore_rank,
+        ];
+        for text in texts.into_iter().flatten() {
+            *text = text.replace(NAME_LATER, name).replace(ID_LATER, &id.to_string());
+        }
+    }
+
+    /// Checks that the boot order names disks and cards that are there, each once.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check_boot_order(&self) -> Result<(), Invalid> {
+        let order = &self.hardware.boot_order;
+        for (at, device) in order.iter().enumerate() {
+            let (word, there) = match device {
+                BootDevice::Disk(id) => (format!("disk{id}"), self.disks.iter().any(|disk| disk.id == *id)),
+                BootDevice::Nic(id) => {
+                    (format!("nic{id}"), self.nics.iter().any(|nic| nic.id == *id && nic.alias_of.is_none()))
+                }
+            };
+            let wrong = match (there, order[..at].contains(device)) {
+                (true, false) => continue,
+                (true, true) => "is named twice",
+                (false, _) => "is no disk or network card of the VM",
+            };
+            return Err(Invalid::new("hardware.boot_order", word, wrong, "Name what the VM has, such as disk0,nic0."));
+        }
+        Ok(())
     }
 }
 
@@ -591,6 +640,8 @@ pub struct Vm {
     pub next_scheduled: u32,
     /// What its host has been asked to do and has not yet said whether it could.
     pub attempt: Option<Attempt>,
+    /// What of its host is its own beyond an amount; written by the engine when it places the VM.
+    pub bound: Bound,
 }
 
 /// The one word people see; derived from phase, desire and status.
@@ -658,6 +709,7 @@ impl Vm {
             schedule: Vec::new(),
             next_scheduled: 0,
             attempt: None,
+            bound: Bound::default(),
         }
     }
 
@@ -707,9 +759,14 @@ impl Vm {
 
 mod context;
 mod draft;
+mod hardware;
 mod history;
 mod status;
-pub use context::Context;
+pub use context::{Context, ID_LATER, NAME_LATER};
 pub use draft::{AutoNic, DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
+pub use hardware::{
+    BootDevice, Bound, BoundNode, BoundPci, CpuTopology, GuestNode, Hardware, Input, InputBus, NumaSpec, PciSpec,
+    PinPolicy, Video, VideoKind,
+};
 pub use history::{Attempt, EndedVm, LastAction, PlacementRecord, Undo, VmVerb};
 pub use status::{ExportState, ExportStatus, Failure, Observed, VmStatus};

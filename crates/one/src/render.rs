@@ -6,6 +6,7 @@ pub(crate) mod quotas;
 pub(crate) mod storage;
 pub(crate) mod users;
 pub(crate) mod vm_devices;
+pub(crate) mod vm_hardware;
 pub(crate) mod vm_history;
 pub(crate) mod vm_monitoring;
 pub(crate) mod vms;

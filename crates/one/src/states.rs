@@ -299,6 +299,8 @@ pub(crate) fn action_number(verb: VmVerb) -> u8 {
         VmVerb::SchedDelete => 55,
         VmVerb::SecurityGroupAttach => 56,
         VmVerb::SecurityGroupDetach => 57,
+        VmVerb::PciAttach => 58,
+        VmVerb::PciDetach => 59,
         VmVerb::VmGroupAdd => 64,
         VmVerb::VmGroupDel => 65,
     }

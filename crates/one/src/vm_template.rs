@@ -7,6 +7,7 @@
 pub(crate) mod conf;
 pub(crate) mod devices;
 pub(crate) mod guest;
+pub(crate) mod hardware;
 pub(crate) mod inputs;
 pub(crate) mod schedule;
 mod variables;
@@ -135,7 +136,7 @@ pub(crate) fn read(caller: &Caller, view: &View, mut given: Attributes, how: How
     }
     let own = given.take_text("NAME").filter(|name| !name.is_empty());
     let name = how.name.filter(|name| !name.is_empty()).or(own);
-    let variables = Variables::new(caller, view, given.clone(), name.as_deref());
+    let variables = Variables::of_new(caller, view, given.clone(), name.as_deref());
     let mut draft = VmDraft {
         name: name.clone().unwrap_or_default(),
         name_prefix: how.prefix,
@@ -149,6 +150,9 @@ pub(crate) fn read(caller: &Caller, view: &View, mut given: Attributes, how: How
     draft.nics = Some(nics);
     guest::boot(&mut draft, &given).map_err(refused)?;
     draft.graphics = guest::has_screen(&given);
+    let (vcpus, memory_mib) = (draft.vcpus.unwrap_or(1), draft.memory_mib.unwrap_or_default());
+    draft.hardware = hardware::read(&given, vcpus, memory_mib).map_err(refused)?;
+    draft.hardware.pci = hardware::take_pci(&mut given).map_err(refused)?;
     let context = given.take("CONTEXT");
     if let Some(AttributeValue::Vector(pairs)) = context.first() {
         let pairs = guest::replaced(pairs, &variables).map_err(refused)?;

@@ -249,7 +249,9 @@ fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
         // A host that has never reported has no capacity, and none is booked on it either.
         let capacity = host.capacity(world.cluster(host.cluster));
         let over = sum.cpu > capacity.cpu || sum.memory_mib > capacity.memory_mib || sum.disk_mib > capacity.disk_mib;
-        if over && (host.phase != HostPhase::Joining || sum.vms > 0) {
+        // Somebody wanted more there than there is room for.
+        let forced = over && world.vms_on(host.id).any(|vm| vm.spec.placement.forced);
+        if over && !forced && (host.phase != HostPhase::Joining || sum.vms > 0) {
             all.push(Violation {
                 kind: Kind::Overbooked,
                 vm: None,

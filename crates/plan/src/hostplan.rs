@@ -4,7 +4,7 @@ use crate::{context, vm};
 use holm_model::host_plan::{BootPlan, Bus, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
 use holm_model::images::{Image, ImageContent, ImageOrigin, ImagePhase};
 use holm_model::networks::Network;
-use holm_model::vms::{Boot, DiskSpec, Observed, Power, Vm, VmPhase};
+use holm_model::vms::{Boot, DiskSpec, Hardware, Observed, Power, Vm, VmPhase};
 use holm_model::{HostId, ImageId, NetworkId, World};
 use std::collections::BTreeSet;
 
@@ -78,7 +78,10 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
             None => None,
         };
         disks.push(DiskPlan {
-            bus: bus(disk),
+            bus: match bus(disk) {
+                Bus::Scsi if spec.hardware.scsi_is_sata => Bus::Sata,
+                bus => bus,
+            },
             read_only: disk.read_only || disk.cdrom,
             cdrom: disk.cdrom,
             snapshots: disk.snapshots.iter().map(|snapshot| snapshot.id).collect(),
@@ -90,10 +93,12 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
     // waits for it.
     let awaits = |id: ImageId| world.image(id).is_some_and(|image| image.phase == ImagePhase::Awaiting);
     let exports = spec.exports.iter().filter(|export| awaits(export.image)).cloned().collect();
+    // What the VM wants of devices has become what it has.
+    let hardware = Hardware { pci: Vec::new(), next_pci: 0, ..spec.hardware.clone() };
     Some(VmPlan {
         id: vm.id,
         name: vm.meta.name.to_string(),
-        uuid: vm::uuid(world.cloud(), vm.id),
+        uuid: hardware.uuid.unwrap_or_else(|| vm::uuid(world.cloud(), vm.id)),
         generation: vm.generation,
         power: power(vm),
         boot_seq: spec.boot_seq,
@@ -108,6 +113,8 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
         nics: nics(vm, world),
         context: context::render(vm, &vm.leases, world),
         graphics: spec.graphics,
+        hardware,
+        bound: vm.bound.clone(),
         snapshots: spec.snapshots.iter().map(|snapshot| snapshot.id).collect(),
         revert: spec.revert,
         exports,

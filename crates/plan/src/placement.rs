@@ -14,7 +14,7 @@ use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::images::Image;
 use holm_model::units::show_mib;
-use holm_model::vms::{Firmware, Vm, VmSpec};
+use holm_model::vms::{Firmware, PinPolicy, Vm, VmSpec};
 use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, VmId, World};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,12 +23,16 @@ use std::sync::{Mutex, PoisonError};
 mod affinity;
 mod asks;
 mod bonds;
+mod bound;
+mod datastores;
 
 pub use crate::leases::{LeaseTrouble, can_lease, check_wishes, lease, lease_holds, leases};
 use affinity::Groups;
 pub use affinity::role_objection;
 use asks::{Asks, Memory};
 use bonds::Bonds;
+pub use bound::bind;
+pub use datastores::datastore;
 
 /// The host a VM should go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,13 +100,17 @@ struct Room {
     connected: bool,
     schedulable: Schedulable,
     uefi: bool,
-    arch: bool,
+    arch: String,
+    /// Kept for VMs that are tied to its processors.
+    pinned: bool,
     accelerator: Option<Accelerator>,
     capacity: Amounts,
     booked: Amounts,
     vms: u32,
     /// VMs placed here on the board, which the world does not know of yet.
     coming: Vec<VmId>,
+    /// Those of them that want something of the host for themselves.
+    binding: Vec<bound::Coming>,
     /// Changes with every booking; begins with 1.
     version: u32,
 }
@@ -118,6 +126,9 @@ enum Obstacle {
     OtherHost(HostId),
     OtherCluster(ClusterId),
     NoArchitecture,
+    OtherArchitecture,
+    PinnedOnly,
+    NotPinned,
     NoAccelerator,
     NoUefi,
     Cpu,
@@ -139,7 +150,8 @@ impl Room {
             connected: host.status.connected,
             schedulable: host.spec.schedulable,
             uefi: facts.is_some_and(|f| f.uefi),
-            arch: facts.is_some_and(|f| !f.arch.is_empty()),
+            arch: facts.map(|f| f.arch.clone()).unwrap_or_default(),
+            pinned: bound::is_pinned(host),
             accelerator: facts.and_then(|f| f.accelerators.first().copied()),
             capacity: Amounts {
                 cpu: capacity.cpu.0.into(),
@@ -149,6 +161,7 @@ impl Room {
             booked: Amounts { cpu: booked.cpu.0.into(), memory_mib: booked.memory_mib, disk_mib: booked.disk_mib },
             vms: booked.vms,
             coming: Vec::new(),
+            binding: Vec::new(),
             version: 1,
         }
     }
@@ -181,8 +194,15 @@ impl Room {
         if self.phase == HostPhase::Joining {
             return;
         }
-        if !self.arch {
-            each(Obstacle::NoArchitecture);
+        match &spec.hardware.arch {
+            _ if self.arch.is_empty() => each(Obstacle::NoArchitecture),
+            Some(wanted) if !runs(&self.arch, wanted) => each(Obstacle::OtherArchitecture),
+            _ => {}
+        }
+        match (self.pinned, spec.hardware.numa.pin) {
+            (true, PinPolicy::None) => each(Obstacle::PinnedOnly),
+            (false, PinPolicy::Core | PinPolicy::Thread | PinPolicy::Shared) => each(Obstacle::NotPinned),
+            _ => {}
         }
         if self.accelerator.is_none() {
             each(Obstacle::NoAccelerator);
@@ -190,10 +210,12 @@ impl Room {
         if spec.firmware == Firmware::Uefi && !self.uefi {
             each(Obstacle::NoUefi);
         }
-        if self.booked.cpu.saturating_add(wants.cpu) > self.capacity.cpu {
+        // Whoever sends it there whatever room there is, means CPU and memory: a disk that is full serves nobody.
+        let forced = placement.forced && placement.target == Some(self.host);
+        if !forced && self.booked.cpu.saturating_add(wants.cpu) > self.capacity.cpu {
             each(Obstacle::Cpu);
         }
-        if self.booked.memory_mib.saturating_add(wants.memory_mib) > self.capacity.memory_mib {
+        if !forced && self.booked.memory_mib.saturating_add(wants.memory_mib) > self.capacity.memory_mib {
             each(Obstacle::Memory);
         }
         if self.booked.disk_mib.saturating_add(wants.disk_mib) > self.capacity.disk_mib {
@@ -207,8 +229,14 @@ impl Room {
         fits
     }
 
+    /// Whether the host has what the VM wants beyond an amount, and a datastore that it requires.
+    fn has_what_is_wanted(&self, vm: &Vm, world: &dyn World) -> bool {
+        bound::fits_on(vm, self.host, &self.binding, world) && datastores::objection(vm, self.host, world).is_none()
+    }
+
     /// The refusal with every obstacle in words; `None` when the VM fits.
-    fn refusal(&self, spec: &VmSpec, wants: &Wants, asks: &Asks, bonds: &Bonds, world: &dyn World) -> Option<Refusal> {
+    fn refusal(&self, vm: &Vm, wants: &Wants, asks: &Asks, bonds: &Bonds, world: &dyn World) -> Option<Refusal> {
+        let spec = &vm.spec;
         let mut why = String::new();
         let mut passing = true;
         if let Some((objection, may_pass)) = bonds.objection(self.host, self.cluster, world) {
@@ -228,6 +256,22 @@ impl Room {
                 _ => false,
             };
         });
+        if self.phase != HostPhase::Joining
+            && let Some((objection, may_pass)) = bound::objection(vm, self.host, &self.binding, world)
+        {
+            if !why.is_empty() {
+                why.push_str("; ");
+            }
+            why.push_str(&objection);
+            passing &= may_pass;
+        }
+        if let Some(objection) = datastores::objection(vm, self.host, world) {
+            if !why.is_empty() {
+                why.push_str("; ");
+            }
+            why.push_str(&objection);
+            passing = false;
+        }
         // A host that has not reported has nothing to answer with.
         if self.phase != HostPhase::Joining
             && let Some((objection, may_pass)) = asks.objection(self, world)
@@ -256,6 +300,11 @@ impl Room {
                 write!(out, "is in cluster {}, the VM is to run in cluster {wanted} only", self.cluster)
             }
             Obstacle::NoArchitecture => write!(out, "has not said what its processor is"),
+            Obstacle::OtherArchitecture => write!(out, "has another processor architecture ({})", self.arch),
+            Obstacle::PinnedOnly => write!(out, "takes only VMs that are tied to its processors (PIN_POLICY=PINNED)"),
+            Obstacle::NotPinned => {
+                write!(out, "takes no VMs that are tied to its processors; set its attribute PIN_POLICY=PINNED")
+            }
             Obstacle::NoAccelerator => {
                 write!(out, "has nothing that runs guests (neither KVM nor QEMU was seen to work)")
             }
@@ -295,8 +344,8 @@ impl Room {
             i64::try_from(left).unwrap_or(1000)
         };
         (
-            part(self.capacity.cpu, self.booked.cpu + wants.cpu),
-            part(self.capacity.memory_mib, self.booked.memory_mib + wants.memory_mib),
+            part(self.capacity.cpu, self.booked.cpu.saturating_add(wants.cpu)),
+            part(self.capacity.memory_mib, self.booked.memory_mib.saturating_add(wants.memory_mib)),
         )
     }
 
@@ -369,7 +418,10 @@ impl Board {
         let mut asks = self.asks(vm);
         let bonds = Bonds::of(vm, world, &self.groups);
         let fits = |(at, room): &(usize, &Room)| {
-            room.fits(&vm.spec, &wants) && bonds.allow(room.host, room.cluster) && asks.met(*at, room, world)
+            room.fits(&vm.spec, &wants)
+                && bonds.allow(room.host, room.cluster)
+                && room.has_what_is_wanted(vm, world)
+                && asks.met(*at, room, world)
         };
         let found = self.rooms.iter().enumerate().find(fits).map(|(_, room)| room.host);
         bonds.keep(&self.groups);
@@ -389,7 +441,9 @@ impl Board {
         let mut best: Option<(Grade, &Room)> = None;
         let mut fitting = 0_usize;
         for (at, room) in self.rooms.iter().enumerate() {
-            let fits = room.fits(&vm.spec, &wants) && bonds.allow(room.host, room.cluster);
+            let fits = room.fits(&vm.spec, &wants)
+                && bonds.allow(room.host, room.cluster)
+                && room.has_what_is_wanted(vm, world);
             if !fits || !asks.met(at, room, world) {
                 continue;
             }
@@ -407,7 +461,7 @@ impl Board {
             }),
             None => {
                 let refusal = |room: &Room| {
-                    room.refusal(&vm.spec, &wants, &asks, &bonds, world).unwrap_or_else(|| Refusal {
+                    room.refusal(vm, &wants, &asks, &bonds, world).unwrap_or_else(|| Refusal {
                         // The picture is newer than the board, and the host's answer is another one now.
                         why: "has just changed and is asked again".into(),
                         host: room.host,
@@ -461,6 +515,9 @@ impl Board {
             room.booked.disk_mib = room.booked.disk_mib.saturating_add(spec.disk_mib());
             room.vms = room.vms.saturating_add(1);
             room.coming.push(vm);
+            if bound::wants(spec) {
+                room.binding.push((vm, spec.clone()));
+            }
             room.version = room.version.saturating_add(1);
         }
         if let Some(role) = &spec.placement.role {
@@ -488,7 +545,7 @@ impl Board {
                     room.booked.disk_mib = room.booked.disk_mib.saturating_sub(own.disk_mib);
                     room.vms = room.vms.saturating_sub(1);
                 }
-                match room.refusal(&vm.spec, &wants, &asks, &bonds, world) {
+                match room.refusal(vm, &wants, &asks, &bonds, world) {
                     Some(refusal) => {
                         HostVerdict { host: room.host, name: refusal.name, fits: false, why: refusal.why, score: None }
                     }
@@ -569,6 +626,12 @@ pub(crate) fn image_mib(image: Option<holm_model::ImageId>, world: &dyn World) -
     image.and_then(|id| world.image(id)).and_then(Image::disk_mib).unwrap_or(0)
 }
 
+/// Whether a host of this architecture runs guests that are made for the other one.
+fn runs(host: &str, guest: &str) -> bool {
+    let small = ["i686", "i586", "i486", "i386"];
+    host.eq_ignore_ascii_case(guest) || host == "x86_64" && small.contains(&guest.to_ascii_lowercase().as_str())
+}
+
 fn policy(room: &Room, vm: &Vm) -> PlacementPolicy {
     vm.spec.placement.policy.unwrap_or(room.policy)
 }
@@ -639,7 +702,7 @@ pub fn still_fits(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String
     };
     let asks = Asks::read_for(vm);
     let bonds = Bonds::at(vm, host, world);
-    match Room::of(row, world).refusal(&vm.spec, &Wants::of(&vm.spec, world), &asks, &bonds, world) {
+    match Room::of(row, world).refusal(vm, &Wants::of(&vm.spec, world), &asks, &bonds, world) {
         Some(refusal) => Err(format!("host {}: {}", refusal.name, refusal.why)),
         None => Ok(()),
     }
@@ -658,9 +721,10 @@ pub fn still_returns(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), Str
 
 fn room_to_return(room: &Room, vm: &Vm, world: &dyn World) -> Result<(), String> {
     let wants = Wants { disk_mib: 0, ..Wants::booked(&vm.spec) };
-    let mut spec = vm.spec.clone();
-    spec.placement = holm_model::vms::PlacementRule { target: vm.spec.placement.target, ..Default::default() };
-    match room.refusal(&spec, &wants, &Asks::default(), &Bonds::default(), world) {
+    let mut vm = vm.clone();
+    let target = vm.spec.placement.target;
+    vm.spec.placement = holm_model::vms::PlacementRule { target, ..Default::default() };
+    match room.refusal(&vm, &wants, &Asks::default(), &Bonds::default(), world) {
         Some(refusal) => Err(refusal.why),
         None => Ok(()),
     }

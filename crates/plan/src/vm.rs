@@ -29,7 +29,7 @@ use crate::leases::LeaseTrouble;
 use crate::placement::{self, Board, Refusal};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::images::ImagePhase;
-use holm_model::vms::{Export, NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus, VmVerb};
+use holm_model::vms::{Bound, Export, NicLease, Observed, PlacementRecord, Power, Vm, VmPhase, VmStatus, VmVerb};
 use holm_model::{ClusterId, HostId, ImageId, Timestamp, Trouble, TroubleClass, UserId, VmId, World};
 use std::time::Duration;
 use uuid::Uuid;
@@ -506,8 +506,10 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
                     disk.size_mib = disk.size_mib.max(*size_mib);
                 }
             }
-            vm.spec.placement.target = None;
-            vm.spec.placement.resched = false;
+            let placement = &mut vm.spec.placement;
+            placement.forced &= placement.target.take().is_some();
+            placement.datastore = None;
+            placement.resched = false;
             if let Some(power) = vm.spec.placement.then.take() {
                 go_on(vm, power);
             }
@@ -535,6 +537,7 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
         Step::Return { why } => {
             vm.status = VmStatus::default();
             vm.attempt = None;
+            vm.bound = Bound::default();
             end_stay(vm, now);
             // What it kept on that host alone is gone with it.
             vm.spec.snapshots.clear();
@@ -551,6 +554,7 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
             let VmPhase::On(host) = vm.phase else { return };
             end_stay(vm, now);
             vm.attempt = None;
+            vm.bound = Bound::default();
             enter(vm, VmPhase::Parked(host), revision, now);
             vm.why.clone_from(why);
         }

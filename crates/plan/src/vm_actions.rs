@@ -226,6 +226,8 @@ pub fn word(verb: VmVerb) -> &'static str {
         VmVerb::SchedDelete => "sched-delete",
         VmVerb::VmGroupAdd => "vmgroup-add",
         VmVerb::VmGroupDel => "vmgroup-del",
+        VmVerb::PciAttach => "pci-attach",
+        VmVerb::PciDetach => "pci-detach",
     }
 }
 
@@ -330,6 +332,14 @@ pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Res
             vm.spec.placement.away = true;
             vm.spec.power = if verb == VmVerb::Undeploy { Power::Off } else { Power::OffHard };
             true
+        }
+        // A device of the host keeps what nobody can read out of it.
+        (VmVerb::Stop | VmVerb::Suspend, S::Running | S::Paused) if !vm.bound.pci.is_empty() => {
+            return Err(Refused::new(
+                RefusedFor::State,
+                format!("{} has PCI devices of its host, whose state cannot be saved with its memory", called(vm)),
+                "Power it off or undeploy it instead.",
+            ));
         }
         (VmVerb::Stop, S::Running | S::Paused | S::Saved) => {
             vm.spec.placement.away = true;

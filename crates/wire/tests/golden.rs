@@ -84,6 +84,8 @@ fn plan() -> HostPlan {
                 network_config: Some("version: 2\n".into()),
             },
             graphics: true,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],

@@ -108,6 +108,105 @@ def configuration_changes(cloud):
 
 
 @case
+def hardware_is_as_written_or_refused(cloud):
+    one = cloud.admin
+    vm = cloud.vm(
+        'OS=[BOOT="disk0",MACHINE="q35",ARCH="x86_64"]\nCPU_MODEL=[MODEL="host-passthrough"]\n'
+        'FEATURES=[ACPI="yes",GUEST_AGENT="yes",VIRTIO_BLK_QUEUES="auto"]\nINPUT=[TYPE="tablet",BUS="usb"]\n'
+        'GRAPHICS=[TYPE="vnc",LISTEN="0.0.0.0",KEYMAP="de"]\nVIDEO=[TYPE="vga",RESOLUTION="1280x800"]\n'
+        f"DISK=[IMAGE_ID={cloud.image()}]"
+    )
+    template = one.vm.info(vm).TEMPLATE
+    equal((template["OS"]["BOOT"], template["CPU_MODEL"]["MODEL"]), ("disk0", "host-passthrough"), "kept as written")
+    one.vm.action("poweroff-hard", vm)
+    cloud.vm_state(vm, 8)
+    refused(pyone.OneException, one.vm.updateconf, vm, 'OS=[BOOT="disk7"]', 1)
+    equal(one.vm.info(vm).TEMPLATE["OS"]["BOOT"], "disk0", "a refused change changes nothing")
+    cloud.end(vm)
+    for text in (
+        'RAW=[TYPE="kvm",DATA="<x/>"]',
+        'OS=[KERNEL="/boot/vmlinuz"]',
+        'OS=[BOOT="disk3"]',
+        'OS=[MACHINE="pc-i440fx-7.2"]',
+        'GRAPHICS=[TYPE="spice"]',
+        'FEATURES=[IOMMU="YES"]',
+        'TPM=[MODEL="tpm-crb"]',
+    ):
+        refused(pyone.OneException, one.vm.allocate, f"CPU=0.1\nMEMORY=16\n{text}", True)
+
+
+@case
+def a_machine_without_a_name_knows_its_name(cloud):
+    one = cloud.admin
+    cloud.hosts()
+    vm = one.vm.allocate('CPU=0.01\nMEMORY=16\nCONTEXT=[CALLED="$NAME",NUMBER="$VMID"]')
+    info = cloud.vm_state(vm, 3, 3)
+    equal(info.NAME, f"one-{vm}", "the name")
+    context = info.TEMPLATE["CONTEXT"]
+    equal((context["CALLED"], context["NUMBER"]), (f"one-{vm}", str(vm)), "in the context")
+    cloud.end(vm)
+
+
+@case
+def processors_pages_and_devices_of_a_host_are_given_once(cloud):
+    one = cloud.admin
+    host = one.host.allocate(cloud.fresh("pinned"), "dummy", "dummy", -1)
+    cloud.wait("the host", lambda: one.host.info(host), lambda it: it.STATE == 2 and it.HOST_SHARE.PCI_DEVICES.PCI)
+    one.host.update(host, 'PIN_POLICY="PINNED"', 1)
+    tied = 'VCPU=2\nTOPOLOGY=[PIN_POLICY="CORE",SOCKETS="1",CORES="2",THREADS="1",HUGEPAGE_SIZE="2"]\n'
+    vm = cloud.vm(f'{tied}PCI=[VENDOR="10de",CLASS="0302"]')
+    info = one.vm.info(vm)
+    equal(info.HISTORY_RECORDS.HISTORY[-1].HID, host, "on the host for it")
+    node, device = several(info.TEMPLATE["NUMA_NODE"])[0], several(info.TEMPLATE["PCI"])[0]
+    equal((node["TOTAL_CPUS"], len(node["CPUS"].split(","))), ("2", 2), "two processors")
+    equal((device["SHORT_ADDRESS"], device["DEVICE"], device["PCI_ID"]), ("01:00.0", "1eb8", "0"), "the device")
+    share = one.host.info(host).HOST_SHARE
+    equal([it.VMID for it in share.PCI_DEVICES.PCI], [vm], "the host's device is the machine's")
+    cores = [core for part in share.NUMA_NODES.NODE for core in part.CORE]
+    equal([core.DEDICATED for core in cores].count("YES"), 2, "two cores are nobody else's")
+    equal(sum(int(pool.USAGE) for part in share.NUMA_NODES.NODE for pool in part.HUGEPAGE), 8, "pages are taken")
+    waiting = one.vm.allocate(f'NAME="{cloud.fresh("vm")}"\nCPU=0.01\nMEMORY=16\n{tied}PCI=[SHORT_ADDRESS="01:00.0"]')
+    cloud.wait("the reason", lambda: one.vm.info(waiting), lambda it: "another VM" in it.USER_TEMPLATE.get("SCHED_MESSAGE", ""))
+    refused(pyone.OneActionException, one.vm.detachpci, vm, 0)
+    one.vm.action("poweroff-hard", vm)
+    cloud.vm_state(vm, 8)
+    one.vm.detachpci(vm, 0)
+    refused(pyone.OneException, one.vm.detachpci, vm, 0)
+    cloud.vm_state(waiting, 3, 3)
+    refused(pyone.OneException, one.vm.attachpci, vm, 'PCI=[VENDOR="10de"]')
+    cloud.end(waiting)
+    one.vm.attachpci(vm, 'PCI=[VENDOR="10de"]')
+    equal(several(one.vm.info(vm).TEMPLATE["PCI"])[0]["SHORT_ADDRESS"], "01:00.0", "attached while it is off")
+    cloud.end(vm)
+    one.host.delete(host)
+
+
+@case
+def deploying_says_where(cloud):
+    one = cloud.admin
+    host = cloud.host("deploy")
+    vm = one.vm.allocate(f'NAME="{cloud.fresh("vm")}"\nCPU=0.01\nMEMORY=16', True)
+    cloud.vm_state(vm, 2)
+    refused(pyone.OneException, one.vm.deploy, vm, host, False, 1)
+    refused(pyone.OneException, one.vm.deploy, vm, host, False, 99999)
+    refused(pyone.OneException, one.vm.deploy, vm, host, False, -1, "CPU=1")
+    refused(pyone.OneException, one.vm.deploy, vm, host, False, -1, "NIC=[NIC_ID=0,NETWORK_ID=0]")
+    one.vm.deploy(vm, host, False, 0, "")
+    info = cloud.vm_state(vm, 3, 3)
+    equal((info.HISTORY_RECORDS.HISTORY[-1].HID, info.HISTORY_RECORDS.HISTORY[-1].DS_ID), (host, "0"), "where it is")
+    cloud.end(vm)
+    large = one.vm.allocate(f'NAME="{cloud.fresh("vm")}"\nCPU=900\nMEMORY=16', True)
+    one.vm.deploy(large, host, False)
+    cloud.vm_state(large, 3, 3)
+    cloud.end(large)
+    large = one.vm.allocate(f'NAME="{cloud.fresh("vm")}"\nCPU=900\nMEMORY=16', True)
+    one.vm.deploy(large, host, True)
+    cloud.wait("the reason", lambda: one.vm.info(large), lambda it: "cores" in it.USER_TEMPLATE.get("SCHED_MESSAGE", ""))
+    cloud.end(large)
+    one.host.delete(host)
+
+
+@case
 def snapshots_of_disks(cloud):
     one = cloud.admin
     vm = cloud.vm(f"DISK=[IMAGE_ID={cloud.image()}]")

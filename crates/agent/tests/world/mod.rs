@@ -48,6 +48,8 @@ pub fn vm(id: u32) -> VmPlan {
         nics: vec![NicPlan::new(0, NetworkId(0), MacAddr::for_nic(VmId(id), 0, None), None, None)],
         context: ContextFiles::default(),
         graphics: true,
+        hardware: Default::default(),
+        bound: Default::default(),
         snapshots: vec![],
         revert: None,
         exports: vec![],

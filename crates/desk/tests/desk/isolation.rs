@@ -4,10 +4,10 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Desk, Error, ErrorKind,
-    GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange,
-    NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret, SecurityGroupDraft,
-    UserDraft, VdcResource, VmChange, VmGroupDraft,
+    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk, Error,
+    ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
+    NetworkChange, NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret,
+    SecurityGroupDraft, UserDraft, VdcResource, VmChange, VmGroupDraft,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
@@ -20,7 +20,7 @@ use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Proof, User};
 use holm_model::vdcs::VdcMember;
 use holm_model::vm_groups::VmGroup;
-use holm_model::vms::{DiskDraft, NicDraft, Observed, Power, Vm, VmDraft, VmVerb};
+use holm_model::vms::{DiskDraft, NicDraft, Observed, PciSpec, Power, Vm, VmDraft, VmVerb};
 use holm_model::{
     Attributes, ClusterId, DatastoreId, GroupId, HostId, ImageId, LockLevel, NetworkId, NetworkTemplateId,
     SecurityGroupId, TemplateId, TokenId, UserId, VdcId, VmGroupId, VmId, ZoneId,
@@ -39,6 +39,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("list", "tried for every noun in what is seen"),
     ("each", "tried for every noun in what is seen"),
     ("counts", "it counts what a list shows"),
+    ("check_instantiation", "it looks at the caller's own groups alone"),
     ("image_create", "it makes one's own"),
     ("security_group_create", "it makes one's own"),
     ("vm_group_create", "it makes one's own"),
@@ -222,9 +223,12 @@ async fn try_vm_details(tries: &mut Tries, vm: VmId, nobody: VmId) {
     };
     unseen! { tries,
         vm_migrate(vm, nobody, HostId(0), false, Power::On) await;
-        vm_resize(vm, nobody, None, None, Some(64)) await;
+        vm_resize(vm, nobody, None, None, Some(64), true) await;
         vm_configure(vm, nobody, |_, _| Ok(())) await;
         vm_recover(vm, nobody, Recovery::Delete) await;
+        vm_deploy_as(vm, nobody, Deployment::to(HostId(0))) await;
+        vm_attach_pci(vm, nobody, PciSpec::default()) await;
+        vm_detach_pci(vm, nobody, 0) await;
         vm_attach_disk(vm, nobody, DiskDraft::default()) await;
         vm_detach_disk(vm, nobody, 0) await;
         vm_resize_disk(vm, nobody, 0, 1) await;

@@ -4,12 +4,13 @@
 //! given as JSON, so that no character in a path can be read as an option; in the older key=value options commas are
 //! doubled. Nothing of the guest's context appears here: every user of the machine can read a command line.
 
+use super::details;
 use super::devices::{self, virtio};
 use holm_driver::{Fault, MachineOrder};
 use holm_model::VmId;
 use holm_model::host_plan::{BootPlan, Bus};
 use holm_model::hosts::Accelerator;
-use holm_model::vms::{Firmware, Machine, Power};
+use holm_model::vms::{BootDevice, Firmware, Machine, Power};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Surroundings {
     pub serial_log: PathBuf,
     /// Where QEMU listens for viewers of the screen.
     pub vnc_socket: PathBuf,
+    /// Where QEMU listens for whoever speaks with the agent in the guest.
+    pub agent_socket: PathBuf,
     /// Where QEMU writes its process id.
     pub pid_file: PathBuf,
     /// User and group the process changes to.
@@ -122,10 +125,19 @@ pub fn arguments(order: &MachineOrder, around: &Surroundings) -> Result<Vec<OsSt
     argv.device(json!({ "driver": virtio("rng", q35), "rng": "rng0" }));
     argv.device(json!({ "driver": virtio("balloon", q35), "free-page-reporting": true, "deflate-on-oom": true }));
 
+    if plan.hardware.guest_agent {
+        argv.path("-chardev", "socket,id=agent,server=on,wait=off,path=", &around.agent_socket);
+        argv.device(json!({ "driver": virtio("serial", q35), "id": "ports" }));
+        let port = json!({ "driver": "virtserialport", "chardev": "agent", "name": "org.qemu.guest_agent.0" });
+        argv.device(port);
+    }
+    for device in details::screen(plan).into_iter().chain(details::pci(plan, sockets)) {
+        argv.device(device);
+    }
     if plan.graphics {
-        argv.device(json!({ "driver": "VGA", "vgamem_mb": 16 }));
-        argv.device(json!({ "driver": "qemu-xhci", "id": "usb" }));
-        argv.device(json!({ "driver": "usb-tablet", "bus": "usb.0" }));
+        if let Some(keymap) = &plan.hardware.keymap {
+            argv.pair("-k", keymap);
+        }
         argv.path("-vnc", "unix:", &around.vnc_socket);
     } else {
         argv.pair("-display", "none");
@@ -172,6 +184,9 @@ fn check(order: &MachineOrder, around: &Surroundings) -> Result<(), Fault> {
         if plan.graphics {
             return refuse("machine type microvm has no screen; leave graphics off, or use machine type q35");
         }
+        if !plan.bound.pci.is_empty() {
+            return refuse("machine type microvm has no PCI devices; use machine type q35");
+        }
     }
     if plan.firmware == Firmware::Uefi && around.uefi.is_none() {
         return refuse("this host has no UEFI firmware; install the package ovmf, or use BIOS");
@@ -183,31 +198,39 @@ fn hardware(argv: &mut Argv, order: &MachineOrder, around: &Surroundings) {
     let plan = &order.plan;
     let kvm = around.accelerator == Accelerator::Kvm;
     let switch = |on: bool| if on { "on" } else { "off" };
-    argv.pair(
-        "-machine",
-        match plan.machine {
-            // Without a screen the firmware and boot loaders speak on the serial line, so that their complaints are
-            // in the log.
-            Machine::Q35 => format!(
-                "q35,vmport=off,hpet={},graphics={}{}",
-                switch(!kvm),
-                switch(plan.graphics),
-                if plan.firmware == Firmware::Uefi { ",pflash0=uefi-code,pflash1=uefi-vars" } else { "" }
-            ),
-            Machine::Microvm => "microvm,acpi=on,isa-serial=on,rtc=on,pit=on,pic=on".into(),
-        },
-    );
+    let mut machine = match plan.machine {
+        // Without a screen the firmware and boot loaders speak on the serial line, so that their complaints are in the
+        // log.
+        Machine::Q35 => format!(
+            "{},vmport=off,hpet={},graphics={}{}{}",
+            plan.hardware.machine_version.as_deref().unwrap_or("q35"),
+            switch(!kvm),
+            switch(plan.graphics),
+            if plan.hardware.no_acpi { ",acpi=off" } else { "" },
+            if plan.firmware == Firmware::Uefi { ",pflash0=uefi-code,pflash1=uefi-vars" } else { "" }
+        ),
+        Machine::Microvm => {
+            format!("microvm,acpi={},isa-serial=on,rtc=on,pit=on,pic=on", switch(!plan.hardware.no_acpi))
+        }
+    };
+    let memory = details::memory(plan);
+    if let Some(property) = memory.machine {
+        machine.push_str(property);
+    }
+    argv.pair("-machine", machine);
     if kvm {
         argv.pair("-accel", "kvm");
-        argv.pair("-cpu", "host");
     } else {
         argv.pair("-accel", format!("tcg,thread=multi,tb-size={}", translation_cache_mib(plan.memory_mib)));
-        // Boots within a few percent of qemu64, and has the instructions that newer distributions insist on.
-        argv.pair("-cpu", "max");
     }
-    argv.pair("-smp", format!("{0},sockets=1,cores={0},threads=1", plan.vcpus));
+    argv.pair("-cpu", details::processor(plan, kvm));
+    argv.pair("-smp", details::arrangement(plan));
     argv.pair("-m", format!("size={}M", plan.memory_mib));
-    argv.pair("-rtc", if kvm { "base=utc,driftfix=slew" } else { "base=utc" });
+    for (option, value) in memory.options {
+        argv.pair(option, value);
+    }
+    let base = if plan.hardware.local_time { "localtime" } else { "utc" };
+    argv.pair("-rtc", format!("base={base}{}", if kvm { ",driftfix=slew" } else { "" }));
     if plan.machine == Machine::Q35 {
         argv.pair("-smbios", format!("type=1,manufacturer=Holm,product=Holm VM,uuid={}", plan.uuid));
     }
@@ -248,25 +271,35 @@ fn disks(argv: &mut Argv, order: &MachineOrder, around: &Surroundings, sockets: 
     let plan = &order.plan;
     let q35 = plan.machine == Machine::Q35;
     // A thread of its own for the disks pays off only where the guest's CPUs run natively.
-    let own_thread = around.accelerator == Accelerator::Kvm && q35 && !order.disks.is_empty();
-    if own_thread {
-        argv.pair("-object", "iothread,id=disks");
+    let usual = u32::from(around.accelerator == Accelerator::Kvm && q35);
+    let threads = if order.disks.is_empty() { 0 } else { plan.hardware.io_threads.unwrap_or(usual) };
+    for thread in 0..threads {
+        argv.pair("-object", format!("iothread,id={}", details::io_thread(thread)));
     }
     // One that came while the guest ran stays, as does memory that was saved with it.
     if plan.disks.iter().any(|disk| disk.bus == Bus::Scsi) || sockets.used.contains_key(devices::SCSI) {
-        argv.device(devices::scsi_device(q35, sockets));
+        let mut controller = devices::scsi_device(q35, sockets);
+        if let Some(queues) = plan.hardware.scsi_queues {
+            controller["num_queues"] = json!(queues);
+        }
+        argv.device(controller);
     }
-    let (mut boot_index, mut sata) = (0, 0);
+    let (mut sata, mut next_thread) = (0, 0);
     for (disk, file) in plan.disks.iter().zip(&order.disks) {
         argv.blockdev(devices::disk_blockdev(disk, &text(file)));
         let mut device = devices::disk_device(plan.id, disk, q35, sata, sockets);
         sata += u32::from(disk.bus == Bus::Sata);
-        if plan.boot == BootPlan::Disk {
-            device["bootindex"] = json!(boot_index);
-            boot_index += 1;
+        if let Some(index) = details::boot_index(plan, BootDevice::Disk(disk.id)) {
+            device["bootindex"] = json!(index);
         }
-        if own_thread && disk.bus == Bus::Virtio {
-            device["iothread"] = json!("disks");
+        if disk.bus == Bus::Virtio {
+            if threads > 0 {
+                device["iothread"] = json!(details::io_thread(next_thread % threads));
+                next_thread += 1;
+            }
+            if let Some(queues) = plan.hardware.disk_queues {
+                device["num-queues"] = json!(queues);
+            }
         }
         argv.device(device);
     }
@@ -293,7 +326,15 @@ fn nics(argv: &mut Argv, order: &MachineOrder, around: &Surroundings, sockets: &
     for ((nic, port), mtu) in order.plan.nics.iter().zip(&order.ports).zip(&around.mtus) {
         let vhost = if around.vhost { ",vhost=on" } else { "" };
         argv.pair("-netdev", format!("tap,id=net-{},ifname={},script=no,downscript=no{vhost}", nic.id, comma(port)));
-        argv.device(devices::nic_device(nic, *mtu, q35, sockets));
+        let mut device = devices::nic_device(nic, *mtu, q35, sockets);
+        if let Some(index) = details::boot_index(&order.plan, BootDevice::Nic(nic.id)) {
+            device["bootindex"] = json!(index);
+            // SeaBIOS speaks with the network through the card's own ROM; OVMF brings what it needs.
+            if let (Firmware::Bios, Some(members)) = (order.plan.firmware, device.as_object_mut()) {
+                members.remove("romfile");
+            }
+        }
+        argv.device(device);
     }
 }
 

@@ -10,6 +10,7 @@ fn around() -> Surroundings {
         serial_socket: "/run/holm/vm/7/serial".into(),
         serial_log: "/data/machines/7/serial.log".into(),
         vnc_socket: "/run/holm/vm/7/vnc".into(),
+        agent_socket: "/run/holm/vm/7/agent".into(),
         pid_file: "/run/holm/vm/7/pid".into(),
         uid: Some(1_900_000_007),
         uefi: None,
@@ -204,4 +205,70 @@ fn what_a_machine_cannot_do_is_refused_for_good() {
 #[test]
 fn the_translation_cache_follows_memory_within_bounds() {
     assert_eq!([64, 256, 1 << 20].map(translation_cache_mib), [32, 64, 256]);
+}
+
+#[test]
+fn the_boot_order_decides_what_the_firmware_tries() {
+    let mut order = order(7);
+    order.plan.disks = vec![DiskPlan::new(0, None, 64), DiskPlan::new(1, None, 64)];
+    order.disks = vec!["/data/0".into(), "/data/1".into()];
+    order.plan.nics = vec![nic(0), nic(1)];
+    order.ports = vec!["holm7n0".into(), "holm7n1".into()];
+    order.plan.hardware.boot_order = vec![BootDevice::Nic(1), BootDevice::Disk(1)];
+    let around = Surroundings { mtus: vec![1500, 1500], ..around() };
+    let find = |lines: &[String], id: &str| -> serde_json::Value {
+        let lines = lines.iter().filter_map(|line| line.strip_prefix("-device "));
+        let devices = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).expect("is JSON"));
+        devices.into_iter().find(|device| device["id"] == id).unwrap_or_else(|| panic!("no {id}"))
+    };
+    let got = lines(&order, &around);
+    assert_eq!((&find(&got, "nic-1")["bootindex"], &find(&got, "vd-1")["bootindex"]), (&json!(0), &json!(1)));
+    assert!(find(&got, "vd-0")["bootindex"].is_null() && find(&got, "nic-0")["romfile"] == "");
+    assert!(find(&got, "nic-1")["romfile"].is_null(), "the firmware speaks with the network through the card's ROM");
+    order.plan.hardware.boot_order.clear();
+    let got = lines(&order, &around);
+    assert_eq!(find(&got, "vd-0")["bootindex"], 0);
+}
+
+#[test]
+fn bound_memory_processors_and_devices_are_told() {
+    use holm_model::vms::{Bound, BoundNode, BoundPci, CpuTopology, GuestNode, PinPolicy};
+    let mut order = order(7);
+    (order.plan.vcpus, order.plan.memory_mib) = (4, 2048);
+    order.plan.hardware.topology = Some(CpuTopology { sockets: 1, cores: 2, threads: 2 });
+    let part = |node, vcpus, memory_mib| BoundNode {
+        node,
+        vcpus,
+        memory_mib,
+        page_kib: Some(2048),
+        cpus: vec![],
+        kept: vec![],
+    };
+    let pci = vec![BoundPci { id: 3, address: "0000:01:00.0".into() }];
+    order.plan.bound = Bound { nodes: vec![part(1, 4, 2048)], pin: PinPolicy::Core, pci };
+    let sockets = Sockets::fresh(&order);
+    let got = lines(&order, &Surroundings { sockets, ..around() });
+    for wanted in [
+        "-smp 4,sockets=1,cores=2,threads=2",
+        "-object memory-backend-memfd,hugetlb=on,hugetlbsize=2048K,prealloc=on,id=memory-0,size=2048M,share=off,host-nodes=1,policy=bind",
+        "-machine q35,vmport=off,hpet=on,graphics=off,memory-backend=memory-0",
+        r#"-device {"bus":"socket-0","driver":"vfio-pci","host":"0000:01:00.0","id":"pci-3"}"#,
+    ] {
+        assert!(got.contains(&wanted.to_owned()), "{wanted} is not in {got:#?}");
+    }
+    order.plan.hardware.numa.nodes =
+        vec![GuestNode { vcpus: 1, memory_mib: 512 }, GuestNode { vcpus: 3, memory_mib: 1536 }];
+    order.plan.bound.nodes = vec![part(0, 1, 512), part(1, 3, 1536)];
+    let got = lines(&order, &around());
+    assert!(got.contains(&"-numa node,nodeid=0,cpus=0-0,memdev=memory-0".to_owned()), "{got:#?}");
+    assert!(got.contains(&"-numa node,nodeid=1,cpus=1-3,memdev=memory-1".to_owned()), "{got:#?}");
+    order.plan.machine = Machine::Microvm;
+    order.kernel = Some("/kernel".into());
+    let image = holm_model::host_plan::ImageRef {
+        digest: String::new(),
+        format: holm_model::images::ImageFormat::Raw,
+        file_size: 1,
+    };
+    order.plan.boot = BootPlan::Kernel { kernel: image, initrd: None, cmdline: String::new() };
+    assert!(arguments(&order, &around()).expect_err("has none").says.contains("no PCI devices"));
 }

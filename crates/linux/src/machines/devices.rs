@@ -44,6 +44,7 @@ impl Sockets {
         }
         names.extend((0..order.media.len()).map(|at| format!("medium-{at}")));
         names.extend(order.plan.nics.iter().map(|nic| nic_id(nic.id)));
+        names.extend(order.plan.bound.pci.iter().map(|device| pci_id(device.id)));
         let count = u32::try_from(names.len()).unwrap_or(u32::MAX / 2).saturating_add(SPARE);
         Self { count: count.next_multiple_of(PER_SLOT), used: names.into_iter().zip(0..).collect() }
     }
@@ -100,6 +101,12 @@ pub fn disk_id(disk: u32) -> String {
 #[must_use]
 pub fn nic_id(nic: u32) -> String {
     format!("nic-{nic}")
+}
+
+/// Name of the device of the host with this number within the VM.
+#[must_use]
+pub fn pci_id(device: u32) -> String {
+    format!("pci-{device}")
 }
 
 /// Name of the network end behind the card with this number.

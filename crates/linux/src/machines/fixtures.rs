@@ -27,6 +27,8 @@ pub fn order(vm: u32) -> MachineOrder {
             nics: vec![],
             context: ContextFiles::default(),
             graphics: false,
+            hardware: Default::default(),
+            bound: Default::default(),
             snapshots: vec![],
             revert: None,
             exports: vec![],

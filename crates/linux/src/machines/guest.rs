@@ -58,6 +58,9 @@ impl Dirs {
     pub fn screen(&self) -> PathBuf {
         self.run.join("vnc")
     }
+    pub fn agent(&self) -> PathBuf {
+        self.run.join("agent")
+    }
     pub fn pid_file(&self) -> PathBuf {
         self.run.join("pid")
     }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "pre_exec is the only way to act between fork and exec; AsyncFd wants a promise")]
 
 use rustix::io::FdFlags;
+use rustix::process::{Resource, Rlimit};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,13 +15,23 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
 /// Starts the command. `joins` are `cgroup.procs` files open for writing; `inherits` keep their numbers in the child.
+/// With `pinned` it may keep as much memory in its place as it likes.
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
 /// When the program cannot be started, or cannot leave the agent's session or control groups.
-pub(super) fn detached(command: &mut Command, joins: Vec<File>, inherits: Vec<OwnedFd>) -> io::Result<Child> {
+pub(super) fn detached(
+    command: &mut Command,
+    joins: Vec<File>,
+    inherits: Vec<OwnedFd>,
+    pinned: bool,
+) -> io::Result<Child> {
     let prepare = move || -> io::Result<()> {
         rustix::process::setsid()?;
+        if pinned {
+            let all = Rlimit { current: None, maximum: None };
+            rustix::process::setrlimit(Resource::Memlock, all)?;
+        }
         for procs in &joins {
             // 0 stands for the writer itself.
             rustix::io::write(procs, b"0")?;
@@ -31,7 +42,7 @@ pub(super) fn detached(command: &mut Command, joins: Vec<File>, inherits: Vec<Ow
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes only system calls (setsid, write, fcntl), allocates nothing,
+    // SAFETY: between fork and exec the closure makes only system calls (setsid, setrlimit, write, fcntl), allocates nothing,
     // takes no lock, and touches only descriptors it owns, which stay open until `command` is dropped.
     unsafe {
         command.pre_exec(prepare);

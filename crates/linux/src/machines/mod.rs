@@ -3,7 +3,7 @@
 //! ```text
 //!  data_dir/machines/<vm>/  lock  started.json  stopping.json  ended.json  serial.log  stderr.log  vars.fd
 //!                           saved.json  memory  snapshot-<n>.json  copy-<image>.{qcow2,json}
-//!  run_dir/vm/<vm>/         control  events  serial  vnc  pid
+//!  run_dir/vm/<vm>/         control  events  serial  vnc  agent  pid
 //!  cgroups                  <instance>/vm-<vm>
 //! ```
 //!
@@ -20,9 +20,11 @@
 //! Start reading at [`driver`]; a start goes through [`start`], and [`watch`] sees the end.
 
 pub mod accelerator;
+mod affinity;
 mod cgroups;
 pub mod command;
 mod copies;
+pub mod details;
 pub mod devices;
 mod driver;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod guest;
 mod identity;
 mod launch;
 mod logs;
+mod pci;
 pub mod purge;
 mod qemu;
 pub mod qmp;

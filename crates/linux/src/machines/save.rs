@@ -88,6 +88,7 @@ pub(super) fn order(dirs: &Dirs, order: &MachineOrder) -> Result<Option<Saved>, 
     let plan = &mut again.plan;
     (plan.memory_mib, plan.vcpus, plan.graphics) = (was.memory_mib, was.vcpus, was.graphics);
     (plan.machine, plan.firmware) = (was.machine, was.firmware);
+    plan.hardware.clone_from(&was.hardware);
     (plan.disks, again.disks) = (Vec::new(), Vec::new());
     for disk in &was.disks {
         let here = order.plan.disks.iter().zip(&order.disks).find(|(now, _)| now.id == disk.id);

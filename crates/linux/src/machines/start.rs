@@ -9,12 +9,12 @@
 //! the moment QEMU gives it, without polling for a file to appear.
 
 use super::command::{self, Sockets, Surroundings};
-use super::guest::{Dirs, Found, Guest};
+use super::guest::{Dirs, Found, Guest, Live};
 use super::identity::{self, Handle, Lock};
 use super::qmp::QmpError;
 use super::record::{self, EndedNote, Started};
 use super::watch::Office;
-use super::{cgroups, devices, launch, logs, qemu, save};
+use super::{affinity, cgroups, devices, launch, logs, pci, qemu, save};
 use holm_driver::{Fault, MachineOrder, MachineSeen};
 use holm_model::hosts::Accelerator;
 use holm_model::vms::{Firmware, Power};
@@ -163,7 +163,7 @@ fn prepare(
             }
         },
     };
-    for socket in [dirs.control(), dirs.events(), dirs.serial(), dirs.screen(), dirs.pid_file()] {
+    for socket in [dirs.control(), dirs.events(), dirs.serial(), dirs.screen(), dirs.agent(), dirs.pid_file()] {
         remove_file(&socket).map_err(failed(&format!("cannot remove {}", socket.display())))?;
     }
     let control = UnixListener::bind(dirs.control()).map_err(failed("cannot listen for its control connection"))?;
@@ -174,6 +174,7 @@ fn prepare(
         serial_socket: dirs.serial(),
         serial_log: dirs.serial_log(),
         vnc_socket: dirs.screen(),
+        agent_socket: dirs.agent(),
         pid_file: dirs.pid_file(),
         uid: settings.uid_base.map(|base| command::uid_of(base, vm)),
         uefi,
@@ -202,6 +203,8 @@ fn prepare(
         started.context_sha256.clone_from(&saved.note.started.context_sha256);
     }
     record::write(&dirs.data, record::STARTED, &started).map_err(failed("cannot write its record"))?;
+    // After the record, which is where whoever gives them back finds them.
+    pci::Bus::default().give(vm, &order.plan.bound.pci)?;
     let joins = cgroups::prepare(&settings.instance, vm, limits(order, accelerator));
     Ok(Some(Ready { program, argv, lock, control, memory, joins, stderr, stderr_from, started }))
 }
@@ -231,7 +234,9 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
         .stderr(stderr);
     let mut inherits = vec![OwnedFd::from(lock), OwnedFd::from(control)];
     inherits.extend(memory.map(OwnedFd::from));
-    let child = launch::detached(&mut command, joins, inherits);
+    // Memory that a device of the host writes to must stay where it is.
+    let pinned = !started.plan.bound.pci.is_empty();
+    let child = launch::detached(&mut command, joins, inherits, pinned);
     // Our copies of the lock and the socket go with it: from here on both are QEMU's alone.
     drop(command);
     let child = child.map_err(|e| Fault::transient(format!("VM {vm}: cannot start {}: {e}", program.display())))?;
@@ -258,7 +263,10 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
                 () = live.noted() => Err(Fault::transient("QEMU has ended")),
             };
             match went_on {
-                Ok(()) => return seen(office, guest).await,
+                Ok(()) => {
+                    tie(guest, &live).await;
+                    return seen(office, guest).await;
+                }
                 Err(fault) if live.handle.is_alive() => return Err(fault),
                 Err(fault) => Err(QmpError::Closed(fault.says)),
             }
@@ -266,7 +274,10 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
         other => other,
     };
     match greeting {
-        Ok(status) => Ok(guest.told(&live, &status)),
+        Ok(status) => {
+            tie(guest, &live).await;
+            Ok(guest.told(&live, &status))
+        }
         Err(QmpError::Closed(_)) if tokio::time::timeout(limit, live.noted()).await.is_ok() => {
             // Let go of, so that nobody takes it for alive.
             guest.forget();
@@ -287,11 +298,28 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
     }
 }
 
+/// Ties the guest's processors to the host's as it was started to be. A guest that cannot be tied runs all the same, and
+/// says so.
+async fn tie(guest: &Guest, live: &Live) {
+    let Some(started) = live.started() else { return };
+    let Err(why) = affinity::ensure(guest, live.handle.key.pid, &started.plan.bound).await else { return };
+    tracing::warn!(vm = guest.vm.0, "processors could not be tied: {why}");
+    let remark = format!("its processors could not be tied to those of the host: {why}");
+    let remark = Some(started.remark.as_ref().map_or_else(|| remark.clone(), |before| format!("{before}; {remark}")));
+    if let Err(e) = live.restate(&guest.dirs, Started { remark, ..started }) {
+        tracing::warn!(vm = guest.vm.0, "the record of a new process could not be completed: {e}");
+    }
+}
+
 /// Removes what only a living process needs.
 pub(super) async fn tidy(office: &Office, guest: &Guest) -> Result<(), Fault> {
     let (vm, run, instance) = (guest.vm, guest.dirs.run.clone(), office.settings.instance.clone());
+    let data = guest.dirs.data.clone();
     let tidied = tokio::task::spawn_blocking(move || {
         cgroups::remove(&instance, vm)?;
+        if let Some(started) = record::read::<Started>(&data, record::STARTED) {
+            pci::Bus::default().take_back(vm, &started.plan.bound.pci);
+        }
         remove_dir(&run)
     });
     let tidied = tidied.await.unwrap_or_else(|e| Err(io::Error::other(e)));

@@ -1,6 +1,6 @@
 //! What a guest is told about itself at boot.
 
-use crate::Invalid;
+use crate::{Invalid, VmId};
 use serde::{Deserialize, Serialize};
 
 /// What the guest is told about itself at boot.
@@ -26,11 +26,39 @@ pub struct Context {
     pub network: bool,
 }
 
+/// Stands in a context for the VM's name as long as that is not known. A private character, so that no text has it by
+/// chance; whoever writes it on purpose gets the name.
+pub const NAME_LATER: &str = "\u{f8f0}name\u{f8f1}";
+/// Stands for the VM's number likewise.
+pub const ID_LATER: &str = "\u{f8f0}id\u{f8f1}";
+
 fn yes() -> bool {
     true
 }
 
 impl Context {
+    /// Puts the VM's number and name where they were not known yet.
+    pub fn settle(&mut self, id: VmId, name: &str) {
+        let number = id.to_string();
+        let settle = |text: &mut String| {
+            if text.contains(NAME_LATER) || text.contains(ID_LATER) {
+                *text = text.replace(NAME_LATER, name).replace(ID_LATER, &number);
+            }
+        };
+        self.environment.iter_mut().for_each(|(_, value)| settle(value));
+        self.ssh_keys.iter_mut().for_each(settle);
+        self.user_data.iter_mut().chain(&mut self.start_script).for_each(settle);
+        // A host name with a mark in it was none yet.
+        if let (None, Some(at)) = (&self.hostname, self.environment.iter().position(|(name, _)| name == "SET_HOSTNAME"))
+        {
+            let hostname = Some(self.environment[at].1.clone());
+            if (Self { hostname: hostname.clone(), ..Self::default() }).check().is_ok() {
+                self.environment.remove(at);
+                self.hostname = hostname;
+            }
+        }
+    }
+
     /// Checks sizes and spellings.
     ///
     /// # Errors
@@ -97,5 +125,26 @@ impl Context {
             return Err(Invalid::new("user_data", "", "has a NUL character", "Encode binary data."));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_known_is_put_in_its_place() {
+        let pair = |name: &str, value: String| (name.to_owned(), value);
+        let mut context = Context {
+            environment: vec![pair("A", format!("{NAME_LATER}/{ID_LATER}")), pair("SET_HOSTNAME", NAME_LATER.into())],
+            start_script: Some(format!("echo {NAME_LATER}")),
+            ..Context::default()
+        };
+        context.settle(VmId(7), "one-7");
+        assert_eq!(context.environment, [pair("A", "one-7/7".into())]);
+        assert_eq!((context.hostname.as_deref(), context.start_script.as_deref()), (Some("one-7"), Some("echo one-7")));
+        let before = context.clone();
+        context.settle(VmId(8), "other");
+        assert_eq!(context, before);
     }
 }

@@ -1,8 +1,8 @@
 //! Unchecked requests for VMs, and how they become specs.
 
 use super::{
-    Boot, Context, DiskSpec, Firmware, Machine, NicSpec, PlacementPolicy, PlacementRule, Power, RestartPolicy, RoleRef,
-    VmSpec,
+    Boot, Context, DiskSpec, Firmware, Hardware, Machine, NicSpec, PlacementPolicy, PlacementRule, Power,
+    RestartPolicy, RoleRef, VmSpec,
 };
 use crate::images::ImageKind;
 use crate::networks::MacAddr;
@@ -35,6 +35,7 @@ pub struct VmDraft {
     pub nics: Option<Vec<NicDraft>>,
     pub context: Context,
     pub graphics: bool,
+    pub hardware: Hardware,
     pub host: Option<String>,
     pub cluster: Option<String>,
     pub policy: Option<PlacementPolicy>,
@@ -311,6 +312,7 @@ impl VmDraft {
             nics,
             context: self.context,
             graphics: self.graphics,
+            hardware: self.hardware,
             placement: PlacementRule {
                 host: self.host.map(|host| names.host("host", &host)).transpose()?,
                 cluster: self.cluster.map(|cluster| names.cluster("cluster", &cluster)).transpose()?,
@@ -340,6 +342,7 @@ impl VmDraft {
             }
         }
         spec.check_unplaced()?;
+        spec.check_boot_order()?;
         Ok((named, spec))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{DiskSnapshot, DiskSpec, NicSpec, Vm, VmSnapshot};
 use crate::CpuShare;
-use crate::{ClusterId, HostId, Timestamp, UserId, VmId};
+use crate::{ClusterId, DatastoreId, HostId, Timestamp, UserId, VmId};
 use serde::{Deserialize, Serialize};
 
 /// A VM that is over: what is left of it for accounting and for whoever asks what became of it. Kept for a time, then
@@ -74,6 +74,8 @@ pub enum VmVerb {
     SchedDelete,
     VmGroupAdd,
     VmGroupDel,
+    PciAttach,
+    PciDetach,
 }
 
 /// What was last asked of a VM.
@@ -107,6 +109,9 @@ pub struct PlacementRecord {
     /// The host's cluster then.
     #[serde(default)]
     pub cluster: ClusterId,
+    /// The system datastore it was in there; `None` for older stays, and where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datastore: Option<DatastoreId>,
     /// When it first ran there.
     #[serde(default)]
     pub running_from: Option<Timestamp>,
@@ -132,6 +137,7 @@ impl PlacementRecord {
             seq: 0,
             host_name: String::new(),
             cluster: ClusterId(0),
+            datastore: None,
             running_from: None,
             running_until: None,
             ended_by: None,

@@ -284,12 +284,14 @@ fn pool_info(request: &Request<'_>) -> Result<Answer, Failure> {
     Ok(pools::answer("VNET_POOL", rows.iter().map(|row| Piece::escape(&render::network(row, &view, false)))))
 }
 
-/// `(id, name, template)`: what the template decides about devices only administrators may change.
+/// `(id, name, template)`: what the template decides about devices only administrators may change, and whoever is
+/// allowed a VLAN id by the rules of a group.
 async fn instantiate(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::NetworkTemplate)?;
     let name = request.text(2)?.to_owned();
     let extra = request.template(3)?;
-    restricted::check(ObjectKind::Network, &extra, &request.caller)
+    let view = request.view();
+    view.check_instantiation(&request.caller, NetworkTemplateId(id), &extra)
         .map_err(|e| request.failed(&e, ObjectKind::NetworkTemplate, id))?;
     let merge = move |body: &Attributes| {
         let mut attributes = body.clone();

@@ -6,7 +6,7 @@ use crate::codes::{ACTION, Failure};
 use crate::render::storage::image_kind;
 use crate::request::{Request, Update};
 use crate::template::{self, Reading as _, Vector};
-use crate::vm_template::devices;
+use crate::vm_template::{devices, hardware};
 use crate::xmlrpc::Answer;
 use holm_desk::restricted;
 use holm_model::vms::{NicDraft, Vm};
@@ -15,9 +15,11 @@ use holm_model::{Attributes, Invalid, ObjectKind, SecurityGroupId, VmId};
 methods! {
     change "one.vm.attach" => attach,
     change "one.vm.attachnic" => attach_nic,
+    change "one.vm.attachpci" => attach_pci,
     change "one.vm.attachsg" => attach_group,
     change "one.vm.detach" => detach,
     change "one.vm.detachnic" => detach_nic,
+    change "one.vm.detachpci" => detach_pci,
     change "one.vm.detachsg" => detach_group,
     change "one.vm.diskresize" => disk_resize,
     change "one.vm.disksaveas" => save_as,
@@ -105,6 +107,23 @@ async fn detach_nic(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
     let nic = number(request, 2, "NIC", id)?;
     done(request, id, request.desk().vm_detach_nic(&request.caller, &request.intent, id, nic).await)
+}
+
+/// `(id, template)`: one `PCI`.
+async fn attach_pci(request: &Request<'_>) -> Result<Answer, Failure> {
+    let id = vm_id(request, 1)?;
+    let given = request.template(2)?;
+    check(request, &given, id)?;
+    let vector = given.vector("PCI").ok_or_else(|| no_vector("PCI", id))?;
+    let device = hardware::pci(&vector)?;
+    done(request, id, request.desk().vm_attach_pci(&request.caller, &request.intent, id, device).await)
+}
+
+/// `(id, device)`
+async fn detach_pci(request: &Request<'_>) -> Result<Answer, Failure> {
+    let id = vm_id(request, 1)?;
+    let device = number(request, 2, "PCI device", id)?;
+    done(request, id, request.desk().vm_detach_pci(&request.caller, &request.intent, id, device).await)
 }
 
 /// `(id, card, template, append)`: the card's network and addresses stay.

@@ -9,11 +9,11 @@ use crate::vm_template::conf::Conf;
 use crate::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, schedule};
 use crate::xml::Xml;
 use crate::xmlrpc::Answer;
-use holm_desk::{Error, ErrorKind, Recovery, View, restricted};
+use holm_desk::{Deployment, Error, ErrorKind, Recovery, View, restricted};
 use holm_model::acl::AclKind;
 use holm_model::schedule::ScheduledAction;
 use holm_model::vms::{EndedVm, Power, Vm, VmSpec, VmVerb};
-use holm_model::{Attributes, HostId, ObjectKind, VmGroupId, VmId};
+use holm_model::{Attributes, DatastoreId, HostId, NetworkId, ObjectKind, VmGroupId, VmId};
 
 methods! {
     change "one.vm.action" => action,
@@ -137,20 +137,52 @@ async fn action(request: &Request<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// `(id, host, enforce capacity, system datastore, extra template)`. Every host has one system datastore, its own.
+/// A system datastore; -1 names none.
+fn datastore(request: &Request<'_>, at: usize) -> Result<Option<DatastoreId>, Failure> {
+    match request.int_or(at, -1)? {
+        -1 => Ok(None),
+        given => match u32::try_from(given) {
+            Ok(id) => Ok(Some(DatastoreId(id))),
+            Err(_) => Err(Failure::missing(ObjectKind::Datastore, given.into())),
+        },
+    }
+}
+
+/// `(id, host, enforce capacity, system datastore, extra template)`. Every host has one system datastore, its own; in the
+/// extra template stand the networks of cards that left the choice to the scheduler.
 async fn deploy(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
     let host = HostId(request.id(2, ObjectKind::Host)?);
-    let (_enforce, _datastore, _extra) = (request.flag_or(3, false)?, request.int_or(4, -1)?, request.text_or(5, "")?);
-    let outcome = request.desk().vm_deploy(&request.caller, &request.intent, id, host).await;
+    let (enforce, datastore) = (request.flag_or(3, false)?, datastore(request, 4)?);
+    let mut networks = Vec::new();
+    if !request.text_or(5, "")?.trim().is_empty() {
+        let extra = request.template(5)?;
+        if let Some((name, _)) = extra.0.iter().find(|(name, _)| name != "NIC") {
+            let text =
+                format!("{name} cannot be given when a virtual machine is deployed: NIC=[NIC_ID, NETWORK_ID] can.");
+            return Err(Failure::new(ACTION, text).about(id.0.into()));
+        }
+        for nic in extra.vectors("NIC") {
+            let (Some(card), Some(network)) = (nic.integer("NIC_ID")?, nic.integer("NETWORK_ID")?) else {
+                let text = "A NIC needs NIC_ID and NETWORK_ID when a virtual machine is deployed.";
+                return Err(Failure::new(ACTION, text).about(id.0.into()));
+            };
+            networks.push((card, NetworkId(network)));
+        }
+    }
+    let deployment = Deployment { host, forced: !enforce, datastore, networks };
+    let outcome = request.desk().vm_deploy_as(&request.caller, &request.intent, id, deployment).await;
     on_host(request, id, host, outcome)
 }
 
-/// Like [`done`], where what is unknown may be the host.
+/// Like [`done`], where what is unknown may be the host, or what else the call names.
 fn on_host<R>(request: &Request<'_>, id: VmId, host: HostId, outcome: Result<R, Error>) -> Result<Answer, Failure> {
     match outcome {
-        Err(error) if error.kind == ErrorKind::NotFound && error.field.is_some() => {
+        Err(error) if error.kind == ErrorKind::NotFound && error.field.as_deref() == Some("host") => {
             Err(Failure::missing(ObjectKind::Host, host.0.into()))
+        }
+        Err(error) if error.kind == ErrorKind::NotFound && error.field.is_some() => {
+            Err(Failure::new(crate::codes::NO_EXISTS, error.to_string()).about(id.0.into()))
         }
         outcome => done(request, id, outcome),
     }
@@ -223,7 +255,7 @@ async fn recover(request: &Request<'_>) -> Result<Answer, Failure> {
 /// `(id, template, enforce capacity)`: CPU, VCPU and MEMORY; 0 or nothing keeps.
 async fn resize(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
-    let (given, _enforce) = (request.template(2)?, request.flag_or(3, true)?);
+    let (given, enforce) = (request.template(2)?, request.flag_or(3, true)?);
     let wrong =
         |what: &str| Failure::new(ACTION, format!("{what} attribute must be a positive number.")).about(id.0.into());
     let set = |name: &str| given.text(name).map(str::trim).filter(|text| !text.is_empty() && *text != "0");
@@ -237,7 +269,8 @@ async fn resize(request: &Request<'_>) -> Result<Answer, Failure> {
     };
     let memory = whole("MEMORY")?;
     let vcpus = whole("VCPU")?.map(|count| u32::try_from(count).map_err(|_| wrong("VCPU"))).transpose()?;
-    done(request, id, request.desk().vm_resize(&request.caller, &request.intent, id, cpu, vcpus, memory).await)
+    let desk = request.desk();
+    done(request, id, desk.vm_resize(&request.caller, &request.intent, id, cpu, vcpus, memory, enforce).await)
 }
 
 /// `(id, template)`: answers with the action's number.
@@ -365,7 +398,7 @@ fn expressions(
         wanted = [const { Some(None) }; 4];
     }
     let vm = any.vm();
-    let variables = Variables::new(&request.caller, view, given.clone(), Some(vm.meta.name.as_str()));
+    let variables = Variables::new(&request.caller, view, given.clone(), vm);
     for (field, name) in wanted.iter_mut().zip(EXPRESSIONS) {
         if given.has(name) {
             let text = given.take_text(name).filter(|text| !text.trim().is_empty());
@@ -386,7 +419,7 @@ async fn update_conf(request: &Request<'_>) -> Result<Answer, Failure> {
     crate::template::merge(&mut all, given.clone());
     restricted::check_change(ObjectKind::Vm, &vm.meta.attributes, &all, &request.caller)
         .map_err(|error| refused(request, &error, id))?;
-    let variables = Variables::new(&request.caller, &view, all, Some(vm.meta.name.as_str()));
+    let variables = Variables::new(&request.caller, &view, all, vm);
     let context = given.vector("CONTEXT").map(|vector| guest::replaced(vector.pairs, &variables)).transpose()?;
     let conf = Conf::new(given, context, how == Update::Append);
     let change = move |spec: &mut VmSpec, attributes: &mut Attributes| Ok(conf.apply(spec, attributes)?);

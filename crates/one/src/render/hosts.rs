@@ -1,12 +1,14 @@
 //! Hosts and clusters.
 
 use super::ids;
+use super::vm_hardware::parts;
 use crate::xml::Xml;
 use holm_desk::{Row, View};
 use holm_model::clusters::Cluster;
 use holm_model::datastores::Datastore;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::networks::Network;
+use holm_model::vms::{Bound, PinPolicy};
 use holm_model::{AttributeValue, Attributes, VmId};
 
 const KIB_PER_MIB: u64 = 1024;
@@ -92,6 +94,8 @@ pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
     let (cores, memory, disk, free) =
         facts.map_or((0, 0, 0, 0), |f| (u64::from(f.cores) * 100, f.memory_mib, f.disk_mib, f.disk_free_mib));
     let used_disk = disk.saturating_sub(free);
+    let bound: Vec<(VmId, &Bound)> =
+        view.world().vms_on(host.id).filter(|vm| !vm.bound.is_empty()).map(|vm| (vm.id, &vm.bound)).collect();
     let mut xml = Xml::with_capacity(1024);
     xml.within("HOST_SHARE", |xml| {
         xml.text("MEM_USAGE", booked.memory_mib * KIB_PER_MIB)
@@ -111,23 +115,21 @@ pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
                     .text("MAX_DISK", disk)
                     .text("USED_DISK", used_disk);
             })
-            .within("PCI_DEVICES", |xml| pci(xml, host))
-            .within("NUMA_NODES", |xml| numa(xml, host));
+            .within("PCI_DEVICES", |xml| pci(xml, host, &bound))
+            .within("NUMA_NODES", |xml| numa(xml, host, &bound));
     });
     let vms: Vec<VmId> = view.world().vms_on(host.id).map(|vm| vm.id).collect();
     ids(&mut xml, "VMS", vms.into_iter().map(|vm| vm.0));
     xml.into_string()
 }
 
-/// The PCI devices as the host reports them. None is ever given to a VM, so each is free.
-fn pci(xml: &mut Xml, host: &Host) {
+/// The PCI devices as the host reports them, with the VM that has each.
+fn pci(xml: &mut Xml, host: &Host, bound: &[(VmId, &Bound)]) {
     for device in host.status.facts.iter().flat_map(|facts| &facts.pci) {
         // The kernel writes DOMAIN:BUS:SLOT.FUNCTION; the interface has a colon before the function too.
-        let mut parts = device.address.split([':', '.']);
-        let (domain, bus, slot, function) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(domain), Some(bus), Some(slot), Some(function)) => (domain, bus, slot, function),
-            _ => continue,
-        };
+        let Some([domain, bus, slot, function]) = parts(&device.address) else { continue };
+        let has = |bound: &Bound| bound.pci.iter().any(|own| own.address == device.address);
+        let holder = bound.iter().find(|(_, bound)| has(bound)).map_or(-1, |(vm, _)| i64::from(vm.0));
         let hex = |number: u16| format!("{number:04x}");
         xml.within("PCI", |xml| {
             xml.cdata("ADDRESS", &format!("{domain}:{bus}:{slot}:{function}"))
@@ -146,34 +148,52 @@ fn pci(xml: &mut Xml, host: &Host) {
                 .cdata("TYPE", &format!("{}:{}:{}", hex(device.vendor), hex(device.device), hex(device.class)))
                 .cdata("VENDOR", &hex(device.vendor))
                 .cdata("VENDOR_NAME", "")
-                .text("VMID", -1);
+                .text("VMID", holder);
         });
     }
 }
 
-/// The NUMA nodes as the host reports them. No VM is pinned, so every processor is free and nothing is used.
-fn numa(xml: &mut Xml, host: &Host) {
+/// The NUMA nodes as the host reports them, with what is bound of each.
+fn numa(xml: &mut Xml, host: &Host, bound: &[(VmId, &Bound)]) {
     for node in host.status.facts.iter().flat_map(|facts| &facts.numa) {
+        let here = || {
+            let parts = bound.iter().flat_map(|(vm, bound)| bound.nodes.iter().map(move |part| (*vm, bound.pin, part)));
+            parts.filter(|(_, _, part)| part.node == node.id)
+        };
+        // Processors that a VM may use beside others are nobody's.
+        let tied = || here().filter(|(_, pin, _)| *pin != PinPolicy::None);
+        let holder =
+            |cpu: u32| tied().find(|(_, _, part)| part.cpus.contains(&cpu)).map_or(-1, |(vm, ..)| i64::from(vm.0));
+        let is_kept = |cpu: u32| tied().any(|(_, _, part)| part.kept.contains(&cpu));
         xml.within("NODE", |xml| {
             for (id, threads) in node.cores.iter().enumerate() {
-                let processors: Vec<String> = threads.iter().map(|thread| format!("{thread}:-1")).collect();
+                let processors: Vec<String> = threads.iter().map(|cpu| format!("{cpu}:{}", holder(*cpu))).collect();
+                let dedicated = threads.iter().any(|cpu| {
+                    tied().any(|(_, pin, part)| pin == PinPolicy::Core && part.cpus.contains(cpu)) || is_kept(*cpu)
+                });
+                let free = if dedicated { 0 } else { threads.iter().filter(|cpu| holder(**cpu) < 0).count() };
                 xml.within("CORE", |xml| {
                     xml.cdata("CPUS", &processors.join(","))
-                        .cdata("DEDICATED", "NO")
-                        .text("FREE", threads.len())
+                        .cdata("DEDICATED", if dedicated { "YES" } else { "NO" })
+                        .text("FREE", free)
                         .text("ID", id);
                 });
             }
             for pool in &node.huge_pages {
+                let used: u64 = here()
+                    .filter(|(_, _, part)| part.page_kib == Some(pool.size_kib))
+                    .map(|(_, _, part)| part.memory_mib * KIB_PER_MIB / pool.size_kib.max(1))
+                    .sum();
                 xml.within("HUGEPAGE", |xml| {
-                    xml.text("PAGES", pool.pages).text("SIZE", pool.size_kib).text("USAGE", 0);
+                    xml.text("PAGES", pool.pages).text("SIZE", pool.size_kib).text("USAGE", used);
                 });
             }
             let distances: Vec<String> = node.distances.iter().map(ToString::to_string).collect();
+            let used: u64 = here().map(|(_, _, part)| part.memory_mib).sum();
             xml.within("MEMORY", |xml| {
                 xml.cdata("DISTANCE", &distances.join(" "))
                     .text("TOTAL", node.memory_mib * KIB_PER_MIB)
-                    .text("USAGE", 0);
+                    .text("USAGE", used * KIB_PER_MIB);
             })
             .text("NODE_ID", node.id);
         });
@@ -230,6 +250,7 @@ pub(crate) fn cluster(row: &Row<Cluster>, view: &View) -> String {
 mod tests {
     use super::*;
     use holm_model::hosts::{HostFacts, HostPhase, HostSpec, HostStatus, HugePages, NumaNode, PciDevice};
+    use holm_model::vms::{BoundNode, BoundPci};
     use holm_model::{ClusterId, GroupId, HostId, Meta, Name, Permissions, Timestamp, UserId};
 
     #[test]
@@ -271,17 +292,18 @@ mod tests {
             certificate_sha256: String::new(),
             trouble: None,
         };
-        let mut xml = Xml::new();
-        xml.within("X", |xml| {
-            pci(xml, &host);
-            numa(xml, &host);
-        });
-        let text = xml.into_string();
-        let document = roxmltree::Document::parse(&text).expect("is XML");
-        let all = |tag: &str| -> Vec<String> {
+        let shown = |bound: &[(VmId, &Bound)], tag: &str| -> Vec<String> {
+            let mut xml = Xml::new();
+            xml.within("X", |xml| {
+                pci(xml, &host, bound);
+                numa(xml, &host, bound);
+            });
+            let text = xml.into_string();
+            let document = roxmltree::Document::parse(&text).expect("is XML");
             let nodes = document.descendants().filter(|node| node.has_tag_name(tag));
             nodes.map(|node| node.text().unwrap_or("").to_owned()).collect()
         };
+        let all = |tag: &str| shown(&[], tag);
         assert_eq!(all("ADDRESS"), ["0000:01:00:3"], "an address that is none is not shown");
         assert_eq!((all("SHORT_ADDRESS"), all("TYPE")), (vec!["01:00.3".into()], vec!["8086:10ed:0200".into()]));
         assert_eq!(
@@ -292,5 +314,15 @@ mod tests {
             (all("SIZE"), all("TOTAL"), all("DISTANCE")),
             (vec!["2048".into()], vec!["4096".into()], vec!["10 20".into()])
         );
+        let part = BoundNode { node: 0, vcpus: 1, memory_mib: 2, page_kib: Some(2048), cpus: vec![0], kept: vec![2] };
+        let pci = vec![BoundPci { id: 0, address: "0000:01:00.3".into() }];
+        let own = Bound { nodes: vec![part], pin: PinPolicy::Core, pci };
+        let taken = |tag: &str| shown(&[(VmId(5), &own)], tag);
+        assert_eq!((taken("VMID"), taken("CPUS")), (vec!["5".into()], vec!["0:5,2:-1".into(), "1:-1,3:-1".into()]));
+        assert_eq!(
+            (taken("DEDICATED"), taken("FREE")),
+            (vec!["YES".into(), "NO".into()], vec!["0".into(), "2".into()])
+        );
+        assert_eq!(taken("USAGE"), ["1", "2048"], "of pages and of memory");
     }
 }

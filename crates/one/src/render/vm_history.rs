@@ -4,6 +4,7 @@ use super::hosts::driver_of;
 use crate::states::action_number;
 use crate::xml::Xml;
 use holm_desk::View;
+use holm_model::datastores::SYSTEM_DATASTORE;
 use holm_model::hosts::Host;
 use holm_model::users::User;
 use holm_model::vms::{PlacementRecord, Vm};
@@ -41,7 +42,7 @@ pub(crate) fn members(xml: &mut Xml, view: &View, vm: VmId, record: &PlacementRe
         .text("ETIME", seconds(record.until))
         .cdata("VM_MAD", &hypervisor(view, record))
         .cdata("TM_MAD", "local")
-        .text("DS_ID", 0)
+        .text("DS_ID", record.datastore.unwrap_or(SYSTEM_DATASTORE))
         .text("PLAN_ID", -1)
         .text("ACTION_ID", -1)
         .text("PSTIME", record.from.seconds())
@@ -71,7 +72,7 @@ pub(crate) fn last(xml: &mut Xml, view: &View, vm: &Vm) {
         if let Some(record) = vm.history.last() {
             xml.within("HISTORY", |xml| {
                 place(xml, vm.id, record);
-                xml.text("DS_ID", 0)
+                xml.text("DS_ID", record.datastore.unwrap_or(SYSTEM_DATASTORE))
                     .cdata("VM_MAD", &hypervisor(view, record))
                     .cdata("TM_MAD", "local")
                     .text("ACTION", action(record));

@@ -4,7 +4,7 @@
 //! there when the document is sent.
 
 use super::vm_devices::{self as devices, Members, SHORT_DISK, SHORT_NIC};
-use super::{lock, networks, ownership, permissions, vm_history, vm_monitoring};
+use super::{lock, networks, ownership, permissions, vm_hardware, vm_history, vm_monitoring};
 use crate::cache::Split;
 use crate::states::{self, Around, State};
 use crate::template::Reading as _;
@@ -18,7 +18,7 @@ use holm_model::networks::Network;
 use holm_model::security_groups::SecurityGroup;
 use holm_model::users::{Group, User};
 use holm_model::vm_groups::VmGroup;
-use holm_model::vms::{Boot, EndedVm, Firmware, Machine, Observed, Vm, VmPhase};
+use holm_model::vms::{Boot, EndedVm, Firmware, Machine, Observed, PinPolicy, Vm, VmPhase};
 use holm_model::{AttributeValue, Attributes, ClusterId, HostId, Timestamp, VmId};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -156,6 +156,8 @@ fn core(view: &View, vm: &Vm) -> Attributes {
         .0
         .iter()
         .filter(|(name, _)| is_core(name) && !matches!(name.as_str(), "OS" | "GRAPHICS" | "BACKUP_CONFIG"))
+        // Of nodes that the VM has, more is known than what was written.
+        .filter(|(name, _)| name != "NUMA_NODE" || vm.bound.nodes.is_empty())
         .cloned()
         .collect();
     let mut text = |name: &str, value: String| all.push((name.to_owned(), AttributeValue::Text(value)));
@@ -167,6 +169,8 @@ fn core(view: &View, vm: &Vm) -> Attributes {
     if let Some(template) = vm.template {
         text("TEMPLATE_ID", template.to_string());
     }
+    let pinned =
+        if spec.hardware.numa.pin == PinPolicy::None { "!(PIN_POLICY = PINNED)" } else { "(PIN_POLICY = PINNED)" };
     let clusters = clusters(view, vm);
     if let Some(clusters) = &clusters {
         let any_of = |field: &str, test: &str| {
@@ -174,9 +178,9 @@ fn core(view: &View, vm: &Vm) -> Attributes {
             if parts.is_empty() { "0 = 1".to_owned() } else { parts.join(" | ") }
         };
         text("AUTOMATIC_DS_REQUIREMENTS", format!("({})", any_of("\"CLUSTERS/ID\"", "@>")));
-        text("AUTOMATIC_REQUIREMENTS", format!("({}) & !(PIN_POLICY = PINNED)", any_of("CLUSTER_ID", "=")));
+        text("AUTOMATIC_REQUIREMENTS", format!("({}) & {pinned}", any_of("CLUSTER_ID", "=")));
     } else {
-        text("AUTOMATIC_REQUIREMENTS", "!(PIN_POLICY = PINNED)".into());
+        text("AUTOMATIC_REQUIREMENTS", pinned.into());
     }
     let mut vector = |name: &str, members: Members| all.push((name.to_owned(), members.vector()));
     let (targets, context_target) = devices::targets(view, vm);
@@ -186,6 +190,9 @@ fn core(view: &View, vm: &Vm) -> Attributes {
     }
     for nic in &spec.nics {
         vector(if nic.alias_of.is_some() { "NIC_ALIAS" } else { "NIC" }, devices::nic(view, vm, nic));
+    }
+    for (name, members) in vm_hardware::bound(view, vm) {
+        vector(name, members);
     }
     if let Some(context) = devices::context(view, vm, &context_target) {
         vector("CONTEXT", context);

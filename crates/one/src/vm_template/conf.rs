@@ -1,8 +1,8 @@
 //! What `one.vm.updateconf` changes: the sections of a VM's definition that may be changed after it was made.
 
-use super::guest;
+use super::{guest, hardware};
 use crate::template::{Reading as _, Vector};
-use holm_model::vms::{Boot, VmSpec};
+use holm_model::vms::{Boot, Hardware, VmSpec};
 use holm_model::{AttributeValue, Attributes, Invalid};
 
 /// The sections, and which of their members can be changed; an empty list stands for all.
@@ -85,9 +85,12 @@ impl Conf {
             spec.firmware = guest::firmware(&os);
             spec.machine = guest::machine(&os);
             if let Boot::Kernel { cmdline, .. } = &mut spec.boot {
-                os.text("KERNEL_CMD").unwrap_or("").clone_into(cmdline);
+                *cmdline = guest::cmdline(&os).unwrap_or_default();
             }
         }
+        // Devices of the host have methods of their own.
+        let Hardware { pci, next_pci, .. } = std::mem::take(&mut spec.hardware);
+        spec.hardware = Hardware { pci, next_pci, ..hardware::read(attributes, spec.vcpus, spec.memory_mib)? };
         if let Some(given) = self.context {
             let mut pairs: Vec<(String, String)> = Vec::new();
             if self.append {

@@ -12,11 +12,25 @@ pub(crate) fn boot(draft: &mut VmDraft, given: &Attributes) -> Result<(), Invali
     let Some(os) = given.vector("OS") else { return Ok(()) };
     draft.kernel = os.given("KERNEL_DS").map(|text| file("OS/KERNEL_DS", text)).transpose()?;
     draft.initrd = os.given("INITRD_DS").map(|text| file("OS/INITRD_DS", text)).transpose()?;
-    // Arguments without a kernel are for a boot loader that Holm does not have.
-    draft.cmdline = os.given("KERNEL_CMD").filter(|_| draft.kernel.is_some()).map(str::to_owned);
+    draft.cmdline = cmdline(&os);
+    if let (None, Some(cmdline)) = (&draft.kernel, &draft.cmdline) {
+        let field = if os.given("KERNEL_CMD").is_some() { "OS/KERNEL_CMD" } else { "OS/ROOT" };
+        let fix = "Give KERNEL_DS as well, or write the arguments into the guest's boot loader.";
+        return Err(Invalid::new(field, cmdline, "is for a kernel, and none is given", fix));
+    }
     draft.firmware = firmware(&os);
     draft.machine = machine(&os);
     Ok(())
+}
+
+/// The arguments of the kernel: where its root file system is, and the rest.
+pub(crate) fn cmdline(os: &Vector<'_>) -> Option<String> {
+    let root = os.given("ROOT").map(|root| {
+        let device = root.strip_prefix("/dev/").unwrap_or(root);
+        format!("root=/dev/{device}")
+    });
+    let all: Vec<String> = root.into_iter().chain(os.given("KERNEL_CMD").map(str::to_owned)).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 /// The firmware of a section `OS`.

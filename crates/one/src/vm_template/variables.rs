@@ -5,6 +5,7 @@ use holm_desk::{Caller, View};
 use holm_model::images::Image;
 use holm_model::networks::Network;
 use holm_model::users::Group;
+use holm_model::vms::{ID_LATER, NAME_LATER, Vm};
 use holm_model::{AttributeValue, Attributes, ImageId, Invalid, Meta, NetworkId};
 use std::borrow::Cow;
 
@@ -16,12 +17,22 @@ pub(crate) struct Variables<'a> {
     caller: &'a Caller,
     view: &'a View,
     attributes: Attributes,
-    name: Option<&'a str>,
+    name: Option<Cow<'a, str>>,
+    id: Cow<'a, str>,
 }
 
 impl<'a> Variables<'a> {
-    pub(crate) fn new(caller: &'a Caller, view: &'a View, attributes: Attributes, name: Option<&'a str>) -> Self {
-        Self { caller, view, attributes, name }
+    /// Those of a VM that is there, or was.
+    pub(crate) fn new(caller: &'a Caller, view: &'a View, attributes: Attributes, vm: &'a Vm) -> Self {
+        let (name, id) = (Some(Cow::Borrowed(vm.meta.name.as_str())), Cow::Owned(vm.id.to_string()));
+        Self { caller, view, attributes, name, id }
+    }
+
+    /// Those of a VM that is to be made. Its number is known when it is, and so is the name of one that nobody named:
+    /// marks stand for both until then.
+    pub(crate) fn of_new(caller: &'a Caller, view: &'a View, attributes: Attributes, name: Option<&'a str>) -> Self {
+        let name = Some(Cow::Borrowed(name.unwrap_or(NAME_LATER)));
+        Self { caller, view, attributes, name, id: Cow::Borrowed(ID_LATER) }
     }
 
     /// The text with its variables replaced; `field` is where it stands.
@@ -56,7 +67,8 @@ impl Lookup for Variables<'_> {
     fn single(&self, name: &str) -> Option<Cow<'_, str>> {
         let user = self.caller.user();
         Some(match name {
-            "NAME" => Cow::Borrowed(self.name?),
+            "NAME" => Cow::Borrowed(self.name.as_deref()?),
+            "VMID" => Cow::Borrowed(self.id.as_ref()),
             "UID" => Cow::Owned(user.id.to_string()),
             "UNAME" => Cow::Owned(user.name.to_string()),
             "GID" => Cow::Owned(self.caller.primary_group().to_string()),

@@ -124,7 +124,7 @@ async fn the_same_text_twice_changes_nothing() {
 async fn restricted_attributes_are_for_administrators() {
     let cloud = Cloud::new().await;
     let anna = cloud.user("anna").await;
-    let body = "NAME=raw\nCPU=0.1\nMEMORY=64\nRAW=[TYPE=kvm,DATA=x]";
+    let body = "NAME=raw\nCPU=0.1\nMEMORY=64\nDISK_COST=1";
     let template = cloud.int("one.template.allocate", params![body]).await;
     let mut chmod = vec![P::I(template)];
     chmod.extend([-1, -1, -1, -1, -1, -1, 1, -1, -1].map(P::I));
@@ -134,7 +134,7 @@ async fn restricted_attributes_are_for_administrators() {
     let repeated = cloud.call_as(&anna, "one.template.instantiate", params![template, "", true, body]).await;
     assert!(matches!(repeated, Got::Int(_)), "{repeated:?}");
     for (method, given) in [
-        ("one.template.instantiate", params![template, "", true, "RAW=[TYPE=kvm,DATA=y]"]),
+        ("one.template.instantiate", params![template, "", true, "DISK_COST=2"]),
         ("one.vm.allocate", params![body, true]),
         ("one.vm.allocate", params!["CPU=1\nMEMORY=64\nNIC=[NETWORK_ID=0,MAC=\"02:00:00:00:00:01\"]", true]),
     ] {

@@ -137,7 +137,7 @@ async fn what_users_wrote_is_replaced_or_appended_and_the_core_stays() {
 async fn definitions_are_changed_section_by_section() {
     let cloud = Cloud::new().await;
     let template = format!(
-        "{SMALL}OS=[BOOT=disk0,ARCH=x86_64]\nGRAPHICS=[TYPE=VNC,LISTEN=0.0.0.0]\n\
+        "{SMALL}DISK=[TYPE=fs,SIZE=1]\nOS=[BOOT=disk0,ARCH=x86_64]\nGRAPHICS=[TYPE=VNC,LISTEN=0.0.0.0]\n\
          CONTEXT=[NETWORK=YES,SSH_PUBLIC_KEY=\"ssh-ed25519 AAAA me\",WHO=\"$UNAME\",SET_HOSTNAME=db-1,START_SCRIPT_BASE64=\"ZGF0ZQ==\"]"
     );
     let id = cloud.int("one.vm.allocate", params![template, true]).await;
@@ -263,4 +263,65 @@ async fn measurements_are_shown_without_rendering_the_vm_anew() {
     assert_eq!(pool.all("MONITORING/ID").len(), 2);
     let short = cloud.xml("one.vmpool.info", params![-2, -1, -1, -1]).await;
     assert_eq!((short.at("VM/MONITORING/CPU"), short.at("VM/MONITORING/STATE")), ("150".into(), "RUNNING".into()));
+}
+
+#[tokio::test]
+async fn what_no_host_can_do_is_refused_when_it_is_asked_for() {
+    let cloud = Cloud::new().await;
+    for (section, words) in [
+        ("RAW=[TYPE=kvm,DATA=x]", "RAW"),
+        ("OS=[KERNEL=\"/vmlinuz\"]", "is a file of the host"),
+        ("OS=[KERNEL_CMD=quiet]", "is for a kernel, and none is given"),
+        ("OS=[BOOT=disk0]", "is no disk or network card of the VM"),
+        ("GRAPHICS=[TYPE=SPICE]", "is no kind of screen"),
+        ("VCPU=2\nTOPOLOGY=[CORES=3]", "the VM has 2"),
+        ("PCI=[NOTE=x]", "does not say which device"),
+        ("CPU_MODEL=[MODEL=\"max,+vmx\"]", "is not a single word"),
+    ] {
+        match cloud.call("one.vm.allocate", params![format!("{SMALL}{section}")]).await {
+            Got::Refused(16384, message) => assert!(message.contains(words), "{section}: {message}"),
+            other => panic!("{section}: {other:?}"),
+        }
+    }
+    let id = cloud.int("one.vm.allocate", params![format!("{SMALL}DISK=[TYPE=fs,SIZE=1]"), true]).await;
+    cloud.refused("one.vm.updateconf", params![id, "OS=[BOOT=nic0]", 1], 2048, "").await;
+    cloud.int("one.vm.updateconf", params![id, "OS=[BOOT=disk0]", 1]).await;
+    assert_eq!(cloud.vm(id).await.at("TEMPLATE/OS/BOOT"), "disk0");
+}
+
+#[tokio::test]
+async fn a_vm_without_a_name_knows_name_and_number() {
+    let cloud = Cloud::new().await;
+    let template = format!("{SMALL}CONTEXT=[CALLED=\"$NAME\",NUMBER=\"vm-$VMID\",SET_HOSTNAME=\"$NAME\"]");
+    let id = cloud.int("one.vm.allocate", params![template, true]).await;
+    let vm = cloud.vm(id).await;
+    let context = |name: &str| vm.at(&format!("TEMPLATE/CONTEXT/{name}"));
+    assert_eq!((context("CALLED"), context("NUMBER")), (format!("one-{id}"), format!("vm-{id}")));
+    assert_eq!(context("SET_HOSTNAME"), format!("one-{id}"));
+}
+
+#[tokio::test]
+async fn enforcing_capacity_is_a_choice() {
+    let cloud = Cloud::new().await;
+    let host = i64::from(cloud.host("edge").await.0);
+    let large = "CPU=900\nMEMORY=64\n";
+    let kept = cloud.int("one.vm.allocate", params![large, true]).await;
+    cloud.int("one.vm.deploy", params![kept, host, true]).await;
+    cloud.settle().await;
+    assert_eq!(cloud.vm(kept).await.state(), (1, 0));
+    let forced = cloud.int("one.vm.allocate", params![large, true]).await;
+    cloud.int("one.vm.deploy", params![forced, host, false]).await;
+    cloud.settle().await;
+    assert_eq!(cloud.vm(forced).await.state(), (3, 3));
+    cloud.refused("one.vm.resize", params![forced, "CPU=901"], 2048, "left").await;
+    cloud.int("one.vm.resize", params![forced, "CPU=901", false]).await;
+    assert_eq!(cloud.vm(forced).await.at("TEMPLATE/CPU"), "901");
+    let other = cloud.int("one.vm.allocate", params![SMALL, true]).await;
+    for (datastore, code) in [(1, 2048), (77, 1024), (-7, 1024)] {
+        cloud.refused("one.vm.deploy", params![other, host, false, datastore], code, "").await;
+    }
+    cloud.refused("one.vm.deploy", params![other, host, false, -1, "MEMORY=1"], 2048, "cannot be given").await;
+    cloud.int("one.vm.deploy", params![other, host, false, 0, ""]).await;
+    cloud.settle().await;
+    assert_eq!(cloud.vm(other).await.at("HISTORY_RECORDS/HISTORY/DS_ID"), "0");
 }
