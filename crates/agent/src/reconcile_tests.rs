@@ -29,6 +29,8 @@ fn plan(power: Power, boot_seq: u64, restart: RestartPolicy) -> Wanted {
         snapshots: vec![],
         revert: None,
         exports: vec![],
+        sends: false,
+        receives: None,
     }))
 }
 

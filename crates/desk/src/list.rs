@@ -359,6 +359,7 @@ impl Listed for Vm {
             VmState::Failed => "failed",
             VmState::Unknown => "unknown",
             VmState::Deleting => "deleting",
+            VmState::Moving => "moving",
         }
     }
     fn created(&self) -> Timestamp {

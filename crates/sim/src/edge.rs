@@ -1,6 +1,8 @@
 //! One simulated host: hardware that outlives its agent, a ledger that outlives both, and an agent that comes and goes.
 
 use crate::chance::Chance;
+use crate::depot::Depot;
+use crate::front::SharedFront;
 use crate::mortal::{Fate, Mortal};
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
@@ -74,6 +76,7 @@ pub(crate) struct Edge {
     ledger: SimLedger,
     clock: Arc<dyn Clock>,
     chance: Chance,
+    depot: Arc<Depot>,
     trace: Trace,
     weather: Arc<Mutex<Weather>>,
     agent: Option<(Fate, JoinHandle<Option<()>>)>,
@@ -87,6 +90,7 @@ impl Edge {
     pub(crate) fn new(
         id: HostId,
         wire: Wire,
+        (front, disk): (SharedFront, Arc<FakePush>),
         clock: Arc<dyn Clock>,
         chance: Chance,
         sabotage: Sabotage,
@@ -116,10 +120,13 @@ impl Edge {
             forgetful: sabotage == Sabotage::ForgetfulLedger,
             state: Arc::default(),
         };
+        let images = FakeFetch::new();
+        let depot = Arc::new(Depot { host: id, front, wire: wire.clone(), chance: chance.fork(), disk, images });
         Self {
             id,
             hardware,
             wire,
+            depot,
             ledger,
             clock,
             chance,
@@ -155,8 +162,8 @@ impl Edge {
             ledger: Box::new(self.ledger.clone()),
             drivers: self.hardware.drivers(),
             dial: Arc::new(self.wire.clone()),
-            fetch: Arc::new(FakeFetch::new()),
-            push: Arc::new(FakePush::new()),
+            fetch: self.depot.clone(),
+            push: self.depot.clone(),
             clock: self.clock.clone(),
             random: Arc::new(move || dice.next()),
             settings: Settings { starts_at_once: 2, grace: self.grace, ..Settings::default() },

@@ -83,6 +83,11 @@ impl Wire {
         self.state().reachable
     }
 
+    /// Whether anything may still break.
+    pub(crate) fn is_rough(&self) -> bool {
+        !self.state().calm
+    }
+
     /// From now on links are quick.
     pub(crate) fn calm(&self) {
         let mut state = self.state();

@@ -51,6 +51,8 @@ pub fn vm(id: u32) -> VmPlan {
         snapshots: vec![],
         revert: None,
         exports: vec![],
+        sends: false,
+        receives: None,
     }
 }
 
@@ -191,6 +193,11 @@ impl World {
         }
     }
 
+    /// Another host over the same front-end's files.
+    pub fn beside(&self) -> Self {
+        Self { push: self.push.clone(), ..Self::new() }
+    }
+
     pub fn parts(&self) -> AgentParts {
         AgentParts {
             cloud: CLOUD,
@@ -209,6 +216,11 @@ impl World {
                 ..Settings::default()
             },
         }
+    }
+
+    /// As [`Self::parts`], fetching what was pushed.
+    pub fn receiving(&self) -> AgentParts {
+        AgentParts { fetch: self.push.clone(), ..self.parts() }
     }
 
     pub async fn agent(&self) -> AgentHandle {

@@ -31,6 +31,7 @@ mod guest;
 mod identity;
 mod launch;
 mod logs;
+mod parts;
 pub mod purge;
 mod qemu;
 pub mod qmp;
