@@ -269,7 +269,8 @@ pub struct PlacementRule {
     /// The host its next placement is on, chosen by somebody; forgotten once it is placed.
     #[serde(default)]
     pub target: Option<HostId>,
-    /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there.
+    /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there until they
+    /// are taken to where it goes on.
     #[serde(default)]
     pub away: bool,
     /// Set while it moves to another host: what it does again there.

@@ -612,7 +612,7 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
             vm.why.clone_from(why);
         }
         Step::Depart { to, why } => {
-            moving::depart(vm, *to);
+            moving::depart(vm, *to, now);
             vm.why.clone_from(why);
         }
         Step::Move { to, why } => {

@@ -138,7 +138,7 @@ impl Client {
             return;
         }
         let what = match self.chance.below(29) {
-            24 | 25 | 26 => {
+            24..=26 => {
                 let how = self.chance.pick(&[Power::Saved, Power::Off, Power::OffHard]).unwrap_or(Power::Saved);
                 What::Migrate(HostId(u32::try_from(self.chance.below(self.hosts.into())).unwrap_or(0)), how)
             }

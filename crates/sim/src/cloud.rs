@@ -123,8 +123,15 @@ impl Cloud {
         let edges = (0..script.hosts)
             .map(|id| {
                 let wire = Wire::new(HostId(id), front.clone(), chance.fork(), tampering.clone());
-                let files = (front.clone(), disk.clone());
-                Edge::new(HostId(id), wire, files, clock.clone(), chance.fork(), sabotage, trace.clone(), watch.clone())
+                Edge::new(
+                    HostId(id),
+                    (wire, disk.clone()),
+                    clock.clone(),
+                    chance.fork(),
+                    sabotage,
+                    trace.clone(),
+                    watch.clone(),
+                )
             })
             .collect();
         let client = Client::new(script.hosts, chance.fork(), sabotage, trace.clone());
@@ -494,10 +501,11 @@ impl Cloud {
         for wish in &self.client.wishes {
             let row = wish.id.and_then(|id| rows.vm(id));
             match row {
-                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => restless.extend(
-                    (vm.spec.power != wish.power)
-                        .then(|| format!("vm {} is to be {:?}, not {:?}", vm.id, wish.power, vm.spec.power)),
-                ),
+                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => {
+                    let power = vm.spec.placement.then.unwrap_or(vm.spec.power);
+                    let says = || format!("vm {} is to be {:?}, not {power:?}", vm.id, wish.power);
+                    restless.extend((power != wish.power).then(says));
+                }
                 Some(vm) => restless.push(format!("vm {} ({}) is not what was asked for", vm.id, vm.meta.name)),
                 None if wish.lives() => restless.push(format!("{} was accepted and is not there", wish.name)),
                 None => {}

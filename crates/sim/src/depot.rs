@@ -1,7 +1,6 @@
 //! The way of a VM's parts from host to host: through the front-end, whose disk outlives it, over a network that breaks.
 
 use crate::chance::Chance;
-use crate::front::SharedFront;
 use crate::wire::Wire;
 use async_trait::async_trait;
 use holm_driver::fake::{FakeFetch, FakePush};
@@ -14,7 +13,6 @@ use std::sync::Arc;
 /// One host's way to the front-end's files.
 pub(crate) struct Depot {
     pub(crate) host: HostId,
-    pub(crate) front: SharedFront,
     pub(crate) wire: Wire,
     pub(crate) chance: Chance,
     /// What the front-end has on its disk; the same for all hosts.
@@ -28,7 +26,7 @@ impl Depot {
         if !self.wire.is_reachable() || self.wire.is_rough() && self.chance.once_in(6) {
             return Err(out_of_reach());
         }
-        self.front.desk().ok_or_else(out_of_reach)
+        self.wire.front().desk().ok_or_else(out_of_reach)
     }
 }
 

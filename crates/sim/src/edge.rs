@@ -2,7 +2,6 @@
 
 use crate::chance::Chance;
 use crate::depot::Depot;
-use crate::front::SharedFront;
 use crate::mortal::{Fate, Mortal};
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
@@ -89,8 +88,7 @@ pub(crate) struct Edge {
 impl Edge {
     pub(crate) fn new(
         id: HostId,
-        wire: Wire,
-        (front, disk): (SharedFront, Arc<FakePush>),
+        (wire, disk): (Wire, Arc<FakePush>),
         clock: Arc<dyn Clock>,
         chance: Chance,
         sabotage: Sabotage,
@@ -121,7 +119,7 @@ impl Edge {
             state: Arc::default(),
         };
         let images = FakeFetch::new();
-        let depot = Arc::new(Depot { host: id, front, wire: wire.clone(), chance: chance.fork(), disk, images });
+        let depot = Arc::new(Depot { host: id, wire: wire.clone(), chance: chance.fork(), disk, images });
         Self {
             id,
             hardware,

@@ -153,8 +153,11 @@ fn needs(vm: &Vm) -> (&[DiskSpec], &Boot) {
     (&vm.spec.disks, &vm.spec.boot)
 }
 
+/// What one VM books, and where.
+type Bookings = [Option<(HostId, Booked)>; 2];
+
 /// What one VM books, and where, and what it left elsewhere.
-fn booking(vm: &Vm) -> ([Option<(HostId, Booked)>; 2], &[Remains]) {
+fn booking(vm: &Vm) -> (Bookings, &[Remains]) {
     ([vm.books(), vm.books_ahead()], &vm.remains)
 }
 

@@ -4,6 +4,7 @@
 //! came is taken by giving the fetched file its place.
 
 use super::guest::{Dirs, Found, Guest};
+use super::identity::{self, Lock};
 use super::record::{self, SavedNote, SnapshotNote};
 use super::{save, snapshots};
 use crate::volumes::header;
@@ -125,6 +126,10 @@ pub(super) async fn adopt(guest: &Guest, found: &Found, part: Part, file: &Path)
     let taken = tokio::task::spawn_blocking(move || -> Result<(), Fault> {
         let failed = |e: io::Error| Fault::transient(format!("cannot take part {part} of VM {vm}: {e}"));
         DirBuilder::new().recursive(true).mode(0o700).create(&dirs.data).map_err(failed)?;
+        // By its lock a guest is known to be there; held, nobody starts it meanwhile.
+        let Lock::Taken(_lock) = identity::try_lock(&dirs.lock(), true).map_err(failed)? else {
+            return Err(Fault::transient(format!("cannot take part {part} of VM {vm}: somebody is starting it")));
+        };
         let place = match part {
             Part::Disk(_) => {
                 return Err(Fault::permanent(format!("disk part {part} of VM {vm} is no file of its machine")));

@@ -10,7 +10,9 @@ use crate::Verdict;
 use crate::placement::{self, Board};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
 use holm_model::images::ImagePhase;
-use holm_model::vms::{Attempt, Luggage, Observed, Power, Remains, Undo, Vm, VmPhase, VmStatus, VmVerb};
+use holm_model::vms::{
+    Attempt, Export, LastAction, Luggage, Observed, Power, Remains, Undo, Vm, VmPhase, VmStatus, VmVerb,
+};
 use holm_model::{HostId, Timestamp, Trouble, TroubleClass, World};
 
 /// Why a move ends where it began.
@@ -112,6 +114,12 @@ fn progress(vm: &Vm) -> String {
     }
 }
 
+/// A copy of one of its disks that is on its way to an image.
+fn copied<'a>(vm: &'a Vm, world: &dyn World) -> Option<&'a Export> {
+    let awaits = |image| world.image(image).is_some_and(|image| image.phase == ImagePhase::Awaiting);
+    vm.spec.exports.iter().find(|export| awaits(export.image))
+}
+
 /// The move of a parked VM to another host, or why there is none, and until when.
 pub(super) fn onward(
     vm: &Vm,
@@ -124,8 +132,7 @@ pub(super) fn onward(
     if host.phase == HostPhase::Lost {
         return Err((format!("host {name} has not been heard of since {}", host.status.last_seen), None));
     }
-    let awaits = |image| world.image(image).is_some_and(|image| image.phase == ImagePhase::Awaiting);
-    if let Some(export) = vm.spec.exports.iter().find(|export| awaits(export.image)) {
+    if let Some(export) = copied(vm, world) {
         return Err((format!("its disk {} is being copied for image {}", export.disk, export.image), None));
     }
     let tried = refusals(vm);
@@ -147,7 +154,7 @@ pub(super) fn onward(
 /// placed anew, or because it rests on a host that is being drained. A guest that runs is not interrupted for the latter.
 pub(super) fn departs(vm: &Vm, host: &Host, world: &dyn World, board: &Board) -> Option<Verdict<Step>> {
     let placement = &vm.spec.placement;
-    if placement.host.is_some() || host.phase == HostPhase::Lost {
+    if placement.host.is_some() || host.phase == HostPhase::Lost || copied(vm, world).is_some() {
         return None;
     }
     let runs = matches!(vm.status.observed, Observed::Running | Observed::Paused);
@@ -167,7 +174,7 @@ pub(super) fn departs(vm: &Vm, host: &Host, world: &dyn World, board: &Board) ->
 }
 
 /// It is to move to another host, and does there what it does here.
-pub(super) fn depart(vm: &mut Vm, to: HostId) {
+pub(super) fn depart(vm: &mut Vm, to: HostId, now: Timestamp) {
     let runs = matches!(vm.status.observed, Observed::Running | Observed::Paused);
     vm.spec.placement.target = Some(to);
     let (then, meanwhile) = match vm.spec.power {
@@ -179,6 +186,8 @@ pub(super) fn depart(vm: &mut Vm, to: HostId) {
     vm.spec.placement.then = Some(then);
     vm.spec.power = meanwhile;
     changed(vm);
+    // The stay ends by this, not by whatever was asked last.
+    vm.action = Some(LastAction { verb: VmVerb::Migrate, generation: vm.generation, by: None, at: now });
 }
 
 /// `Parked` -> `Moving`.

@@ -146,7 +146,7 @@ pub struct Vm {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: Meta,
-    /// `pending`, `preparing`, `running`, `paused`, `stopping`, `off`, `failed`, `unknown` or `deleting`.
+    /// `pending`, `preparing`, `running`, `paused`, `saved`, `stopping`, `off`, `failed`, `unknown`, `moving` or `deleting`.
     pub state: String,
     /// What users want: `on`, `paused`, `off` or `off_hard`.
     pub power: String,
