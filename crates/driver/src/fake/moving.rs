@@ -79,8 +79,10 @@ impl FakeHost {
     pub(super) async fn pack(&self, order: &MachineOrder) -> Result<Vec<Parcel>, Fault> {
         let under = self.begin(Verb::Parts, Some(order.plan.id)).await?;
         let parcels = {
-            let mut state = self.inner.lock();
-            state.refuse_running(order.plan.id, "the parts")?;
+            let state = self.inner.lock();
+            if state.truth.machines.get(&order.plan.id).is_some_and(|machine| machine.process.is_some()) {
+                return Err(Fault::transient(format!("VM {} runs, and nothing of it can be sent", order.plan.id)));
+            }
             let parcel = |(part, bytes): (Part, Vec<u8>)| Parcel {
                 part,
                 size: bytes.len() as u64,
