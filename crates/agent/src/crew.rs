@@ -265,7 +265,8 @@ async fn prune(
     // A fetch under way would lose its beginning; there is no hurry.
     let Ok(_alone) = common.images.try_write() else { return };
     let keep = cached.iter().filter(|d| used.contains(*d) || !unused.get(*d).is_some_and(rested)).cloned();
-    let keep: BTreeSet<String> = keep.chain(used.iter().cloned()).collect();
+    let coming = plan.vms.iter().filter_map(|vm| vm.receives.as_ref()).flatten().map(|parcel| parcel.digest.clone());
+    let keep: BTreeSet<String> = keep.chain(used.iter().cloned()).chain(coming).collect();
     match limited("pruning the image cache", common.drivers.volumes.prune_images(&keep)).await {
         Ok(count) if count > 0 => tracing::info!(count, "removed unused images from the cache"),
         Ok(_) => {}

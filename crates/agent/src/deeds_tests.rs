@@ -28,6 +28,8 @@ fn plan(disk: Vec<u32>, whole: Vec<u32>) -> VmPlan {
         snapshots: whole,
         revert: None,
         exports: Vec::new(),
+        sends: false,
+        receives: None,
     }
 }
 

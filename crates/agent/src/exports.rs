@@ -6,7 +6,7 @@
 
 use crate::keeper::{Common, Keeper};
 use crate::reconcile::{Action, Wanted, back_off};
-use holm_driver::{Fault, FaultClass, MachineOrder};
+use holm_driver::{Fault, FaultClass, Freight, MachineOrder};
 use holm_model::vms::{Export, ExportState, ExportStatus};
 use holm_model::{ImageId, VmId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,10 +169,10 @@ async fn bring(
         if !pushing.swap(true, Ordering::Relaxed) {
             poke.notify_one();
         }
-        match common.push.arrived(image, &copy).await? {
+        match common.push.arrived(Freight::Copy(image), &copy).await? {
             Some(offset) => {
                 let bytes = machines.read_copy(vm, image, offset).await?;
-                common.push.push(image, &copy, offset, bytes).await?;
+                common.push.push(Freight::Copy(image), &copy, offset, bytes).await?;
             }
             None => {
                 keep.remove(&image);

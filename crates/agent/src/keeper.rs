@@ -7,7 +7,9 @@ use crate::exports::Exports;
 use crate::face::{Face, shorten};
 use crate::ledger::{Ending, Run, VmMemory};
 use crate::networks::Networks;
-use crate::reconcile::{Action, Decision, Kind, Note, Pad, Sight, Undone, Wanted, back_off, decide, has_old_ports};
+use crate::reconcile::{
+    Action, Decision, Kind, Note, Pad, Sight, Undone, Wanted, back_off, decide, has_come, has_old_ports,
+};
 use crate::scribe::Scribe;
 use holm_driver::{Drivers, Fault, FaultClass, Fetch, MachineOrder, MachineSeen, Port, Push, RunState, Shape};
 use holm_model::host_plan::{BootPlan, VmPlan};
@@ -83,7 +85,7 @@ pub(crate) async fn within<T>(
 }
 
 /// What came of an action.
-enum Came {
+pub(crate) enum Came {
     /// It is done.
     Done,
     /// It was given up because something else is wanted by now.
@@ -99,7 +101,7 @@ pub(crate) struct Keeper {
     wanted: watch::Receiver<Wanted>,
     poke: Arc<Notify>,
     pub(crate) exports: Exports,
-    pad: Pad,
+    pub(crate) pad: Pad,
     last: Wanted,
     since: (Observed, Timestamp),
     running_since: Option<Duration>,
@@ -178,9 +180,8 @@ impl Keeper {
                 Ok(Came::Moot) => {}
                 Err(fault) => {
                     tracing::warn!(vm = %self.vm, ?kind, class = ?fault.class, %fault, "an action failed");
-                    if let (FaultClass::Permanent, Kind::Start | Kind::Tend, Wanted::Here(plan)) =
-                        (fault.class, kind, &wanted)
-                    {
+                    let final_word = matches!(kind, Kind::Start | Kind::Tend | Kind::Pack | Kind::Send | Kind::Receive);
+                    if let (FaultClass::Permanent, true, Wanted::Here(plan)) = (fault.class, final_word, &wanted) {
                         self.pad.refused = Some((plan.generation, plan.boot_seq, fault.says.clone()));
                     }
                     self.failed(kind, &fault);
@@ -203,7 +204,10 @@ impl Keeper {
             }
             _ => false,
         });
-        self.pad = Pad { removed, pressed, tended, trimmed, ..Pad::default() };
+        // Nothing of it changes while it is sent.
+        let still = matches!((&self.last, wanted), (Wanted::Here(old), Wanted::Here(new)) if old.sends && new.sends);
+        let (packed, sent) = if still { (self.pad.packed.take(), self.pad.sent) } else { (None, false) };
+        self.pad = Pad { removed, pressed, tended, trimmed, packed, sent, ..Pad::default() };
         self.last = wanted.clone();
     }
 
@@ -304,6 +308,11 @@ impl Keeper {
             let left = until.saturating_sub(self.common.now()).as_millis().div_ceil(1000);
             *text = shorten(format!("{text}; tried again in {left} s"));
         }
+        let parcels = match wanted {
+            Wanted::Here(plan) if plan.sends => self.pad.packed.clone(),
+            Wanted::Here(plan) if has_come(plan, &memory) => plan.receives.clone(),
+            _ => None,
+        };
         let status = VmStatus {
             observed: decision.observed,
             generation,
@@ -321,6 +330,7 @@ impl Keeper {
             refused,
             failed,
             exports: self.exports.statuses(),
+            parcels,
         };
         self.common.face.vm(self.vm, Some(status));
     }
@@ -338,6 +348,9 @@ impl Keeper {
             (Action::Start, Wanted::Here(plan)) => return self.start(plan, memory, seen).await,
             (Action::Tend, Wanted::Here(plan)) => return self.tend(plan, seen).await,
             (Action::Arrange, Wanted::Here(plan)) => self.arrange(plan, seen, &self.pad).await?,
+            (Action::Pack, Wanted::Here(plan)) => return self.pack(plan).await,
+            (Action::Send, Wanted::Here(plan)) => return self.send(plan).await,
+            (Action::Receive, Wanted::Here(plan)) => return self.receive(plan).await,
             (Action::Trim, Wanted::Here(plan)) => {
                 let keep = plan.nics.iter().map(|nic| nic.id).collect();
                 limited("removing its old ports", common.drivers.links.ensure_ports(vm, &keep)).await?;
@@ -359,7 +372,17 @@ impl Keeper {
             (Action::Remove, Wanted::Absent) => self.remove().await?,
             (Action::Note(note), _) => self.write(note, memory, wanted).await,
             // A decision never pairs these; doing nothing is safe, and the next look decides again.
-            (Action::Start | Action::Tend | Action::Arrange | Action::Trim | Action::Remove, _) => {}
+            (
+                Action::Start
+                | Action::Tend
+                | Action::Arrange
+                | Action::Trim
+                | Action::Remove
+                | Action::Pack
+                | Action::Send
+                | Action::Receive,
+                _,
+            ) => {}
         }
         Ok(Came::Done)
     }
@@ -405,7 +428,7 @@ impl Keeper {
     }
 
     /// Waits until something else is wanted than `plan`.
-    async fn moot(&self, plan: &Arc<VmPlan>) {
+    pub(crate) async fn moot(&self, plan: &Arc<VmPlan>) {
         let mut wanted = self.wanted.clone();
         let other = |w: &Wanted| !matches!(w, Wanted::Here(new) if new == plan);
         if wanted.wait_for(other).await.is_err() {

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use holm_model::VmId;
 use holm_model::host_plan::{HostPlan, SnapshotRef, VmPlan};
-use holm_model::vms::Failure;
+use holm_model::vms::{Failure, Parcel};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -56,6 +56,9 @@ pub struct VmMemory {
     /// What was last given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Failure>,
+    /// The parts of it that came from another host and are in their places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub received: Vec<Parcel>,
 }
 
 /// Something of a plan that is to be done once.
@@ -95,6 +98,16 @@ impl VmMemory {
             Wish::Snapshot(_) => self.given_up.push(wish),
         }
         self.failed = Some(Failure { generation, says });
+    }
+
+    /// Everything of it has come from another host: it has a past. What its disks hold of snapshots is to be looked at, and
+    /// wishes to go back were followed or not where it was before.
+    pub fn arrive(&mut self, plan: &VmPlan, parcels: Vec<Parcel>) {
+        self.ever_started = true;
+        self.received = parcels;
+        self.arranging = true;
+        self.reverts = crate::deeds::wishes(plan).map(|(_, wish)| wish).collect();
+        self.given_up.clear();
     }
 
     /// Takes what the plan of a VM that never ran here says of snapshots as being about another time and place.

@@ -26,6 +26,7 @@ pub mod join;
 mod keeper;
 pub mod ledger;
 pub mod link;
+mod moving;
 mod networks;
 pub mod reconcile;
 pub mod renew;

@@ -6,6 +6,7 @@
 //!         │ └──back-off── died ┘ ├─ Tend, Cpus, Arrange
 //!         └─────────Start─── saved <──Save     (saved, to be off: Drop; off or saved for good: Trim)
 //!   absent: Remove, whatever is there
+//!   moves away: at rest, Pack ──> Send          comes: Receive, and nothing else until the plan says so
 //! ```
 //!
 //! # Invariants
@@ -20,7 +21,7 @@ use crate::deeds::{self, Situation};
 use crate::ledger::VmMemory;
 use holm_driver::{Ended, MachineSeen, RunState};
 use holm_model::host_plan::VmPlan;
-use holm_model::vms::{Observed, Power, RestartPolicy};
+use holm_model::vms::{Observed, Parcel, Power, RestartPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,10 @@ pub struct Pad {
     pub refused: Option<(u64, u64, String)>,
     /// What went wrong last.
     pub fault: Option<String>,
+    /// All parts of it, when it moves away and they have been looked at.
+    pub packed: Option<Vec<Parcel>>,
+    /// Whether the front-end has them all.
+    pub sent: bool,
 }
 
 /// Something a running guest did not follow.
@@ -117,6 +122,12 @@ pub enum Action {
     Off,
     /// Remove everything of it.
     Remove,
+    /// Find out what there is to be sent.
+    Pack,
+    /// Send all its parts.
+    Send,
+    /// Fetch all its parts.
+    Receive,
     /// Write something down before going on.
     Note(Note),
 }
@@ -135,6 +146,9 @@ pub enum Kind {
     Press,
     Off,
     Remove,
+    Pack,
+    Send,
+    Receive,
     Note,
 }
 
@@ -153,6 +167,9 @@ impl Action {
             Self::Press => Kind::Press,
             Self::Off => Kind::Off,
             Self::Remove => Kind::Remove,
+            Self::Pack => Kind::Pack,
+            Self::Send => Kind::Send,
+            Self::Receive => Kind::Receive,
             Self::Note(_) => Kind::Note,
         }
     }
@@ -239,15 +256,52 @@ pub fn decide(sight: &Sight<'_>) -> Decision {
         Wanted::Unsaid => Decision::rest(observe(sight.seen)),
         Wanted::Absent if sight.pad.removed => Decision::rest(Observed::Absent),
         Wanted::Absent => sight.act(Action::Remove, Observed::Stopping),
-        Wanted::Here(plan) => match sight.seen.map(|s| (&s.state, s)) {
-            Some((RunState::Running, seen)) => alive(sight, plan, seen, true),
-            Some((RunState::Paused, seen)) => alive(sight, plan, seen, false),
-            Some((RunState::ShutDown, seen)) => shut_down(sight, plan, seen),
-            Some((RunState::Saved, _)) => saved(sight, plan),
-            Some((RunState::Gone(ended), _)) => gone(sight, plan, ended),
-            None => gone(sight, plan, &Ended::Unseen),
-        },
+        Wanted::Here(plan) if plan.receives.is_some() && sight.seen.is_none_or(|s| s.pid.is_none()) => {
+            coming(sight, plan)
+        }
+        Wanted::Here(plan) => {
+            let decision = match sight.seen.map(|s| (&s.state, s)) {
+                Some((RunState::Running, seen)) => alive(sight, plan, seen, true),
+                Some((RunState::Paused, seen)) => alive(sight, plan, seen, false),
+                Some((RunState::ShutDown, seen)) => shut_down(sight, plan, seen),
+                Some((RunState::Saved, _)) => saved(sight, plan),
+                Some((RunState::Gone(ended), _)) => gone(sight, plan, ended),
+                None => gone(sight, plan, &Ended::Unseen),
+            };
+            if plan.sends { going(sight, plan, decision) } else { decision }
+        }
     }
+}
+
+/// It moves away: once it is at rest, everything of it is sent.
+fn going(sight: &Sight<'_>, plan: &VmPlan, rest: Decision) -> Decision {
+    if rest.action.is_some() || !matches!(rest.observed, Observed::Off | Observed::Saved) {
+        return rest;
+    }
+    if let Some(why) = refusal(sight, plan) {
+        return rest.say(why);
+    }
+    match sight.pad.packed {
+        None => sight.act(Action::Pack, rest.observed),
+        Some(_) if !sight.pad.sent => sight.act(Action::Send, rest.observed),
+        Some(_) => rest,
+    }
+}
+
+/// It comes from another host: everything of it is fetched, and then it rests until the plan says that it is here.
+fn coming(sight: &Sight<'_>, plan: &VmPlan) -> Decision {
+    if has_come(plan, sight.memory) {
+        return Decision::rest(observe(sight.seen));
+    }
+    match refusal(sight, plan) {
+        Some(why) => Decision::rest(Observed::Preparing).say(why),
+        None => sight.act(Action::Receive, Observed::Preparing),
+    }
+}
+
+/// Whether everything of it that comes from another host is here.
+pub(crate) fn has_come(plan: &VmPlan, memory: &VmMemory) -> bool {
+    memory.ever_started && plan.receives.as_ref() == Some(&memory.received)
 }
 
 /// What a guest does as far as a survey tells.

@@ -31,6 +31,8 @@ fn plan(power: Power, boot_seq: u64, restart: RestartPolicy) -> Wanted {
         snapshots: vec![],
         revert: None,
         exports: vec![],
+        sends: false,
+        receives: None,
     }))
 }
 
@@ -430,6 +432,9 @@ fn follow(
         Action::Press => pad.pressed = Some((pad.pressed.map_or(now, |p| p.0), now)),
         Action::Off => *there = Some(seen(RunState::Gone(Ended::Unseen), boot)),
         Action::Remove => (*there, pad.removed) = (None, true),
+        Action::Pack => pad.packed = Some(vec![]),
+        Action::Send => pad.sent = true,
+        Action::Receive => memory.ever_started = true,
         Action::Note(Note::Runs(boot_seq, generation)) => {
             let boot_id = "b1".into();
             memory.run = Some(Run { boot_seq: *boot_seq, generation: *generation, boot_id, confirmed: true });

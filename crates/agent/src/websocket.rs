@@ -4,10 +4,9 @@ use crate::join::Enrolled;
 use crate::link::{Dial, DialError, Ends};
 use async_trait::async_trait;
 use futures::{SinkExt, StreamExt};
-use holm_driver::{DiskCopy, Fault, Fetch, FetchStream, Push};
-use holm_model::ImageId;
+use holm_driver::{DiskCopy, Fault, Fetch, FetchStream, Freight, Push};
 use holm_model::host_plan::ImageRef;
-use holm_wire::host::{EXPORT_PATH, Encoded, ExportArrived, IMAGE_PATH, LINK_PATH, MAX_FRAME, Message};
+use holm_wire::host::{EXPORT_PATH, Encoded, ExportArrived, IMAGE_PATH, LINK_PATH, MAX_FRAME, Message, PART_PATH};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 const QUEUE: usize = 32;
 /// How long connecting and both handshakes may take together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
-/// Bytes of a disk's copy sent with one request.
+/// Bytes of a file sent with one request.
 const PIECE: u64 = 8 << 20;
 /// How long a fetch may wait for its first and every next byte.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -263,7 +262,7 @@ impl Fetch for HttpsFetch {
     }
 }
 
-/// Sends copies of disks to the front-end over mutual TLS, with the certificate that [`HttpsFetch`] shows.
+/// Sends copies of disks, and parts of VMs that move, to the front-end over mutual TLS, with the certificate that [`HttpsFetch`] shows.
 pub struct HttpsPush {
     base: String,
     client: Arc<HttpsFetch>,
@@ -273,15 +272,19 @@ impl HttpsPush {
     /// Sends to where `fetch` fetches from.
     #[must_use]
     pub fn new(fetch: Arc<HttpsFetch>) -> Self {
-        Self { base: fetch.base.replace(IMAGE_PATH, EXPORT_PATH), client: fetch }
+        Self { base: fetch.base.replace(IMAGE_PATH, ""), client: fetch }
     }
 
-    fn url(&self, image: ImageId, copy: &DiskCopy, offset: u64) -> String {
-        format!("{}/{image}?size={}&digest={}&offset={offset}", self.base, copy.size, copy.digest)
+    fn url(&self, freight: Freight, copy: &DiskCopy, offset: u64) -> String {
+        let path = match freight {
+            Freight::Copy(image) => format!("{EXPORT_PATH}/{image}"),
+            Freight::Part(vm, part) => format!("{PART_PATH}/{vm}/{part}"),
+        };
+        format!("{}{path}?size={}&digest={}&offset={offset}", self.base, copy.size, copy.digest)
     }
 
-    async fn heard(&self, image: ImageId, request: reqwest::RequestBuilder) -> Result<ExportArrived, Fault> {
-        let failed = |why: String| format!("sending image {image} to {}: {why}", self.base);
+    async fn heard(&self, freight: Freight, request: reqwest::RequestBuilder) -> Result<ExportArrived, Fault> {
+        let failed = |why: String| format!("sending {freight} to {}: {why}", self.base);
         let answer = request.send().await.map_err(|e| Fault::transient(failed(innermost(&e))))?;
         let status = answer.status().as_u16();
         let body = answer.bytes().await.map_err(|e| Fault::transient(failed(innermost(&e))))?;
@@ -303,35 +306,38 @@ impl HttpsPush {
 
 #[async_trait]
 impl Push for HttpsPush {
-    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
-        let heard = self.heard(image, self.client().get(self.url(image, copy, 0))).await?;
+    async fn arrived(&self, freight: Freight, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
+        let heard = self.heard(freight, self.client().get(self.url(freight, copy, 0))).await?;
         Ok((!heard.complete).then_some(heard.received))
     }
 
     async fn push(
         &self,
-        image: ImageId,
+        freight: Freight,
         copy: &DiskCopy,
         mut offset: u64,
         mut bytes: FetchStream,
     ) -> Result<(), Fault> {
         // In pieces, each with an answer: a connection that breaks costs one piece, and one that stalls is noticed.
+        let mut first = true;
         loop {
             let mut piece = Vec::new();
             let read = (&mut bytes).take(PIECE).read_to_end(&mut piece).await;
-            read.map_err(|e| Fault::transient(format!("reading the copy for image {image}: {e}")))?;
-            if piece.is_empty() {
+            read.map_err(|e| Fault::transient(format!("reading {freight}: {e}")))?;
+            // Where all bytes are there already, somebody still has to look whether they are the right ones.
+            if piece.is_empty() && !std::mem::take(&mut first) {
                 return Ok(());
             }
+            first = false;
             let length = piece.len() as u64;
-            let request = self.client().put(self.url(image, copy, offset)).body(piece);
-            let heard = self.heard(image, request).await?;
+            let request = self.client().put(self.url(freight, copy, offset)).body(piece);
+            let heard = self.heard(freight, request).await?;
             if heard.complete {
                 return Ok(());
             }
             offset += length;
             if heard.received != offset {
-                let says = format!("the front-end has {} bytes of image {image}, not {offset}", heard.received);
+                let says = format!("the front-end has {} bytes of {freight}, not {offset}", heard.received);
                 return Err(Fault::transient(says));
             }
         }

@@ -37,6 +37,17 @@ pub fn file(file: &File, size: u64, kind: ImageKind) -> io::Result<Result<Facts,
     Ok(bytes(&head, &tail, size, kind))
 }
 
+/// Looks at an open file of this size that is to be what was written over a base: a qcow2 file that may say which file it
+/// lay over, and refers to nothing else.
+///
+/// # Errors
+/// When reading fails; inside, why the file is not acceptable.
+pub fn overlay(file: &File, size: u64) -> io::Result<Result<qcow2::Qcow2Facts, Refusal>> {
+    let mut head = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(qcow2::HEAD)];
+    file.read_exact_at(&mut head, 0)?;
+    Ok(qcow2::inspect_overlay(&head, size))
+}
+
 /// Looks at the beginning (2 MiB or all of it) and the end (512 bytes or all of it) of a file of this size.
 ///
 /// # Errors

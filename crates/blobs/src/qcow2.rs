@@ -100,6 +100,19 @@ fn table(what: &str, offset: u64, bytes: u64, cluster_size: u64, file_size: u64)
 /// # Errors
 /// Why the image is not accepted.
 pub fn inspect(head: &[u8], file_size: u64) -> Result<Qcow2Facts, Refusal> {
+    look(head, file_size, false)
+}
+
+/// As [`inspect`], for a file that may name the file it lies over. Whoever uses it replaces that name before anything
+/// follows it.
+///
+/// # Errors
+/// Why the file is not accepted.
+pub fn inspect_overlay(head: &[u8], file_size: u64) -> Result<Qcow2Facts, Refusal> {
+    look(head, file_size, true)
+}
+
+fn look(head: &[u8], file_size: u64, overlay: bool) -> Result<Qcow2Facts, Refusal> {
     if head.get(..4) != Some(&MAGIC) {
         return Err(Refusal::new("is not a qcow2 image", "Import a raw or qcow2 image."));
     }
@@ -122,7 +135,7 @@ pub fn inspect(head: &[u8], file_size: u64) -> Result<Qcow2Facts, Refusal> {
     let snapshots = fields.u32(60)?;
     let snapshots_offset = fields.u64(64)?;
 
-    if backing_offset != 0 || backing_size != 0 {
+    if !overlay && (backing_offset != 0 || backing_size != 0) {
         return Err(standalone("names a backing file"));
     }
     if encryption != 0 {
@@ -193,12 +206,18 @@ pub fn inspect(head: &[u8], file_size: u64) -> Result<Qcow2Facts, Refusal> {
         // The smallest entry of the snapshot table has 40 bytes.
         table("snapshot table", snapshots_offset, u64::from(snapshots) * 40, cluster_size, file_size)?;
     }
-    extensions(&fields, header_length as usize, cluster_size, file_size)?;
+    extensions(&fields, header_length as usize, cluster_size, file_size, overlay)?;
     Ok(Qcow2Facts { version, virtual_size, cluster_size })
 }
 
 /// Walks the header extensions, which lie between the header and the end of the first cluster.
-fn extensions(fields: &Fields<'_>, from: usize, cluster_size: u64, file_size: u64) -> Result<(), Refusal> {
+fn extensions(
+    fields: &Fields<'_>,
+    from: usize,
+    cluster_size: u64,
+    file_size: u64,
+    overlay: bool,
+) -> Result<(), Refusal> {
     let end = usize::try_from(cluster_size.min(file_size)).unwrap_or(usize::MAX);
     let mut at = from;
     for _ in 0..MOST_EXTENSIONS {
@@ -209,7 +228,7 @@ fn extensions(fields: &Fields<'_>, from: usize, cluster_size: u64, file_size: u6
         let (kind, length) = (fields.u32(at)?, fields.u32(at + 4)?);
         match kind {
             extension::END => return Ok(()),
-            extension::BACKING_FORMAT => return Err(standalone("names the format of a backing file")),
+            extension::BACKING_FORMAT if !overlay => return Err(standalone("names the format of a backing file")),
             extension::EXTERNAL_DATA_NAME => return Err(standalone("names an external data file")),
             extension::ENCRYPTION => return Err(standalone("is encrypted")),
             _ => {}
@@ -302,6 +321,31 @@ pub(crate) mod tests {
             let refusal = with(*at, bytes).expect_err(name);
             assert!(refusal.why.contains(says), "{name}: {refusal}");
             assert!(!refusal.fix.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_lay_over_a_base_may_name_it_and_nothing_else() {
+        let over = |at: usize, bytes: &[u8]| {
+            let mut image = sound();
+            put(&mut image, 8, &512_u64.to_be_bytes());
+            put(&mut image, 16, &11_u32.to_be_bytes());
+            put(&mut image, 112, &extension::BACKING_FORMAT.to_be_bytes());
+            put(&mut image, 116, &5_u32.to_be_bytes());
+            put(&mut image, at, bytes);
+            (inspect(&image, image.len() as u64), inspect_overlay(&image, image.len() as u64))
+        };
+        let (alone, overlay) = over(0, &MAGIC);
+        assert!(alone.is_err() && overlay.is_ok(), "{alone:?} {overlay:?}");
+        for (what, at, bytes) in [
+            ("external data", 72, &4_u64.to_be_bytes()[..]),
+            ("data file name", 112, &extension::EXTERNAL_DATA_NAME.to_be_bytes()),
+            ("encrypted", 32, &1_u32.to_be_bytes()),
+            ("corrupt", 72, &2_u64.to_be_bytes()),
+            ("L1 beyond the end", 40, &(9 * 65_536_u64).to_be_bytes()),
+        ] {
+            let (_, overlay) = over(at, bytes);
+            assert!(overlay.is_err(), "{what}");
         }
     }
 

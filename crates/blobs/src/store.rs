@@ -5,7 +5,7 @@ use crate::intake::{ALIGN, BUFFER, Part, WAITING, disk_bytes, free_bytes};
 use crate::sidecar::{self, Sidecar, this_boot};
 use crate::{BlobError, inspect};
 use bytes::{Buf, BytesMut};
-use holm_model::images::{DigestFunction, ExpectedDigest, ImageContent, ImageKind};
+use holm_model::images::{DigestFunction, ExpectedDigest, ImageContent, ImageFormat, ImageKind};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -323,6 +323,29 @@ impl ImageStore {
             })
         })
         .await
+    }
+
+    /// Ends an unfinished file that is a part of a VM: checks its digest, and of an overlay the header, and gives it its
+    /// name. Doing it again after a crash is fine as long as the unfinished file is there.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    pub async fn complete_part(&self, name: &str, overlay: bool, arrival: &Arrival) -> Result<(), BlobError> {
+        let limit = arrival.limit;
+        let content = self.settle(name, arrival.expected.clone(), move |part| {
+            if part.arrived > limit {
+                return Err(BlobError::TooLarge { limit });
+            }
+            let mut virtual_size = part.arrived;
+            if overlay {
+                let read = inspect::overlay(part.file(), part.arrived);
+                let facts = read.map_err(|e| BlobError::disk("read", part.path(), e))?.map_err(BlobError::Refused)?;
+                virtual_size = facts.virtual_size;
+            }
+            let format = if overlay { ImageFormat::Qcow2 } else { ImageFormat::Raw };
+            Ok(ImageContent { digest: part.hashes.blake3(), format, file_size: part.arrived, virtual_size })
+        });
+        content.await.map(|_| ())
     }
 
     /// Looks whether a complete file can serve as an image of this kind.

@@ -11,11 +11,12 @@ use holm_agent::{Agent, AgentHandle, AgentParts, Dial, DialError, Ends, NoLedger
 use holm_blobs::ImageStore;
 use holm_config::Config;
 use holm_desk::{Desk, DeskParts, HostDraft, Intent, Missed, SystemEntropy};
-use holm_driver::fake::{FakeFetch, FakeHost, Interference};
-use holm_driver::{DiskCopy, Fault, FetchStream, Push};
+use holm_driver::fake::{FakeHost, FakePush, Interference};
+use holm_driver::{DiskCopy, Fault, FetchStream, Freight, Push};
 use holm_engine::Engine;
 use holm_model::hosts::{Accelerator, Host, HostFacts, HugePages, NumaNode, PciDevice};
-use holm_model::{AttributeValue, Attributes, Clock, HostId, ImageId, ObjectKind};
+use holm_model::vms::Parcel;
+use holm_model::{AttributeValue, Attributes, Clock, HostId, ObjectKind};
 use holm_rest::listen::{Encryption, Listener};
 use holm_store::{MemoryJournal, Mode, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +34,11 @@ const FAKE: (&str, &str) = ("IM_MAD", "dummy");
 /// The attribute that hosts made at the start carry besides: they are larger.
 const LARGE: (&str, &str) = ("SIZE", "large");
 
-/// Dials the front-end of the same process, and sends copies of disks there.
+/// Dials the front-end of the same process, and sends copies of disks there. Parts of fake VMs are no disks, and go from
+/// fake host to fake host by a way of their own.
 #[derive(Clone)]
 struct Near {
+    parts: Arc<FakePush>,
     desk: Desk,
     links: holm_rest::Links,
     host: HostId,
@@ -63,11 +66,25 @@ fn fault(error: &holm_desk::Error) -> Fault {
 
 #[async_trait]
 impl Push for Near {
-    async fn arrived(&self, image: ImageId, _: &DiskCopy) -> Result<Option<u64>, Fault> {
-        self.desk.host_image_offset(self.host, image).await.map_err(|e| fault(&e))
+    async fn arrived(&self, freight: Freight, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
+        let (vm, part) = match freight {
+            Freight::Copy(image) => {
+                return self.desk.host_image_offset(self.host, image).await.map_err(|e| fault(&e));
+            }
+            Freight::Part(vm, part) => (vm, part),
+        };
+        let arrived = self.parts.arrived(freight, copy).await?;
+        if arrived.is_none() {
+            let parcel = Parcel { part, size: copy.size, digest: copy.digest.clone() };
+            self.desk.part_stored(self.host, vm, parcel).await.map_err(|e| fault(&e))?;
+        }
+        Ok(arrived)
     }
 
-    async fn push(&self, image: ImageId, _: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault> {
+    async fn push(&self, freight: Freight, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault> {
+        let Freight::Copy(image) = freight else {
+            return self.parts.push(freight, copy, offset, bytes).await;
+        };
         self.desk.host_image_append(self.host, image, offset, bytes).await.map_err(|e| fault(&e))?;
         self.desk.host_image_complete(self.host, image).await.map_err(|e| fault(&e))
     }
@@ -136,7 +153,7 @@ impl Dev {
             links,
             clock,
             delay,
-            fetch: Arc::new(FakeFetch::new()),
+            parts: Arc::new(FakePush::new()),
             running: BTreeMap::new(),
             known,
         };
@@ -233,7 +250,8 @@ struct Fakes {
     links: holm_rest::Links,
     clock: Arc<dyn Clock>,
     delay: Duration,
-    fetch: Arc<FakeFetch>,
+    /// Serves every image, and the parts of VMs that move.
+    parts: Arc<FakePush>,
     running: BTreeMap<HostId, AgentHandle>,
     /// Which these are, for whoever looks from outside.
     known: watch::Sender<BTreeSet<HostId>>,
@@ -327,14 +345,15 @@ impl Fakes {
         if !delay.is_zero() {
             fake.interfere(Some(Box::new(move |_| Interference { before: delay, ..Interference::default() })));
         }
-        let near = Arc::new(Near { desk: self.desk.clone(), links: self.links.clone(), host: id });
+        let near =
+            Arc::new(Near { parts: self.parts.clone(), desk: self.desk.clone(), links: self.links.clone(), host: id });
         let parts = AgentParts {
             cloud: self.desk.view().cloud(),
             host: id,
             ledger: Box::new(NoLedger),
             drivers: fake.drivers(),
             dial: near.clone(),
-            fetch: self.fetch.clone(),
+            fetch: self.parts.clone(),
             push: near,
             clock: self.clock.clone(),
             random: Arc::new(rand::random),

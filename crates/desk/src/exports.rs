@@ -12,7 +12,7 @@ use holm_model::{HostId, ImageId};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Room for the tables of a small disk's file, bytes.
-const TABLES: u64 = 8 << 20;
+pub(crate) const TABLES: u64 = 8 << 20;
 
 /// A copy of a disk, as its host describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct ExportedCopy {
 }
 
 impl ExportedCopy {
-    fn expected(&self) -> Result<ExpectedDigest, Error> {
+    pub(crate) fn expected(&self) -> Result<ExpectedDigest, Error> {
         Ok(ExpectedDigest::parse(&format!("blake3:{}", self.digest))?)
     }
 }
@@ -38,14 +38,18 @@ impl Desk {
     pub async fn export_arrived(&self, host: HostId, id: ImageId, copy: &ExportedCopy) -> Result<Option<u64>, Error> {
         copy.expected()?;
         let Some(arrived) = self.host_image_offset(host, id).await? else { return Ok(None) };
-        let name = upload_name(id);
+        let resumes = self.resumes(&upload_name(id), &copy.digest).await?;
+        Ok(Some(arrived.min(resumes)))
+    }
+
+    /// How much of a file that arrives under this name counts for the digest; what is there of another one is dropped.
+    pub(crate) async fn resumes(&self, name: &str, digest: &str) -> Result<u64, Error> {
         let images = self.image_store();
-        if images.note(&name).await?.as_deref() == Some(copy.digest.as_str()) {
-            return Ok(Some(arrived));
+        if images.note(name).await?.as_deref() != Some(digest) {
+            images.abandon(name).await?;
+            images.keep_note(name, digest).await?;
         }
-        images.abandon(&name).await?;
-        images.keep_note(&name, &copy.digest).await?;
-        Ok(Some(0))
+        Ok(images.arrived(name).await?)
     }
 
     /// Takes a piece of a copy; the last one completes the image. Answers as [`Desk::export_arrived`].

@@ -142,6 +142,34 @@ fn shorten(texts: Vec<String>) -> Vec<String> {
 struct Effects {
     host: Option<HostStatus>,
     vms: Vec<(VmId, VmStatus)>,
+    /// What it says of VMs that are on their way to it: whether it has everything, cannot ever have it, and why.
+    coming: Vec<(VmId, Arriving)>,
+    /// VMs of which nothing is left that they had left there.
+    cleared: Vec<VmId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Arriving {
+    arrived: bool,
+    refused: bool,
+    says: Option<String>,
+}
+
+impl Arriving {
+    /// What a host means by a status of a VM that is on its way to it.
+    fn of(vm: &Vm, said: &VmStatus) -> Self {
+        Self {
+            // A word about other parts than those of this very move is about another move.
+            arrived: vm.packed().is_some_and(|parcels| said.parcels.as_deref() == Some(parcels)),
+            refused: said.refused,
+            says: said.message.as_ref().map(|text| text.chars().take(LONGEST_REMARK).collect()),
+        }
+    }
+
+    fn is_known(&self, vm: &Vm) -> bool {
+        let luggage = &vm.luggage;
+        (self.arrived, self.refused, &self.says) == (luggage.arrived, luggage.refused, &luggage.says)
+    }
 }
 
 impl Effects {
@@ -167,11 +195,20 @@ impl Effects {
         }
 
         let mut vms = Vec::new();
+        let mut coming = Vec::new();
+        let mut cleared = Vec::new();
         let mut told: BTreeSet<VmId> = BTreeSet::new();
         for (vm_id, said) in &report.vms {
             told.insert(*vm_id);
-            let Some(vm) = state.get::<Vm>(*vm_id).map(|row| &row.value).filter(|vm| vm.phase.host() == Some(id))
-            else {
+            let row = state.get::<Vm>(*vm_id).map(|row| &row.value);
+            if let Some(vm) = row.filter(|vm| vm.phase.destination() == Some(id)) {
+                let word = Arriving::of(vm, said);
+                if report.applied_revision > vm.phase_revision && !vm.luggage.arrived && !word.is_known(vm) {
+                    coming.push((*vm_id, word));
+                }
+                continue;
+            }
+            let Some(vm) = row.filter(|vm| vm.phase.host() == Some(id)) else {
                 // It belongs elsewhere or nowhere: a word from before, or a stray that the host keeps.
                 continue;
             };
@@ -181,7 +218,8 @@ impl Effects {
                 continue;
             }
             // A host that has not seen a plan of this stay yet can only mean an earlier one.
-            if matches!(vm.phase, VmPhase::On(_)) && report.applied_revision <= vm.phase_revision {
+            let since = matches!(vm.phase, VmPhase::On(_) | VmPhase::Moving { .. });
+            if since && report.applied_revision <= vm.phase_revision {
                 continue;
             }
             let mut said = said.clone();
@@ -193,6 +231,9 @@ impl Effects {
         for vm_id in &report.absent {
             told.insert(*vm_id);
             let Some(vm) = state.get::<Vm>(*vm_id).map(|row| &row.value) else { continue };
+            if holm_plan::vm::moving::remains_gone(vm, id, report.applied_revision) {
+                cleared.push(*vm_id);
+            }
             if holm_plan::vm::absence_counts(vm, id, report.applied_revision) && vm.status.observed != Observed::Absent
             {
                 let mut status = vm.status.clone();
@@ -209,7 +250,7 @@ impl Effects {
                 let Some(vm) = state.get::<Vm>(vm_id).map(|row| &row.value) else { continue };
                 // What the host has forgotten is not known, whatever it said earlier.
                 let forgotten = !matches!(vm.status.observed, Observed::Unknown | Observed::Absent);
-                if forgotten && matches!(vm.phase, VmPhase::On(_)) {
+                if forgotten && vm.phase == VmPhase::On(id) {
                     let mut status = vm.status.clone();
                     status.observed = Observed::Unknown;
                     status.pid = None;
@@ -219,11 +260,11 @@ impl Effects {
                 }
             }
         }
-        Ok(Self { host: (differs || stale).then_some(status), vms })
+        Ok(Self { host: (differs || stale).then_some(status), vms, coming, cleared })
     }
 
     fn is_empty(&self) -> bool {
-        self.host.is_none() && self.vms.is_empty()
+        self.host.is_none() && self.vms.is_empty() && self.coming.is_empty() && self.cleared.is_empty()
     }
 }
 
@@ -297,6 +338,15 @@ impl Desk {
                 let effects = Effects::of(&report, tx, host, now, coarse_ms)?;
                 if let Some(status) = effects.host {
                     tx.update::<Host>(host, |row| row.status = status);
+                }
+                for (id, Arriving { arrived, refused, says }) in effects.coming {
+                    tx.update::<Vm>(id, |vm| {
+                        (vm.luggage.arrived, vm.luggage.refused) = (arrived, refused);
+                        vm.luggage.says = says;
+                    });
+                }
+                for id in effects.cleared {
+                    tx.update::<Vm>(id, |vm| vm.remains.retain(|remains| remains.host != host));
                 }
                 for (id, status) in effects.vms {
                     let Some(before) = tx.get::<Vm>(id).cloned() else { continue };

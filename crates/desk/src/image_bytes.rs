@@ -286,11 +286,14 @@ impl Desk {
         Ok(ImageFile { path: self.0.images.path(&content.digest)?, size: content.file_size })
     }
 
-    /// The file with this digest for a host; only files that the VMs on that host need.
+    /// The file with this digest for a host; only files that the VMs on that host need, and parts of those that move there.
     ///
     /// # Errors
     /// `NotFound` when no VM on the host needs it.
     pub fn image_file_for_host(&self, host: HostId, digest: &str) -> Result<ImageFile, Error> {
+        if let Some(part) = self.part_for_host(host, digest)? {
+            return Ok(part);
+        }
         let view = self.view();
         let content = view
             .0
@@ -314,7 +317,7 @@ impl Desk {
         &self.0.images
     }
 
-    /// Deletes every complete file that no image's row names, and what has arrived of uploads that no row waits for or
+    /// Deletes every complete file that no image's row names and no VM that moves, and what has arrived of uploads that no row waits for or
     /// that nobody has continued for `patience`. Returns how many files went.
     ///
     /// # Errors
@@ -331,9 +334,10 @@ impl Desk {
             .filter(|row| matches!(row.value.phase, ImagePhase::Awaiting | ImagePhase::Fetching))
             .map(|row| upload_name(row.value.id))
             .collect();
+        let (parts, coming) = crate::parts::under_way(&view.0);
         let mut gone = 0;
         for digest in self.0.images.digests().await? {
-            if !named.contains(&digest) && self.0.images.remove(&digest).await? {
+            if !named.contains(&digest) && !parts.contains(&digest) && self.0.images.remove(&digest).await? {
                 gone += 1;
             }
         }
@@ -342,8 +346,9 @@ impl Desk {
                 .0
                 .list::<Image>()
                 .any(|row| row.value.phase == ImagePhase::Fetching && upload_name(row.value.id) == upload.name);
-            let stale = upload.idle >= patience && !fetched;
-            if (!awaited.contains(&upload.name) || stale) && self.0.images.abandon(&upload.name).await? {
+            let comes = coming.contains(&upload.name);
+            let stale = upload.idle >= patience && !fetched && !comes;
+            if (!awaited.contains(&upload.name) && !comes || stale) && self.0.images.abandon(&upload.name).await? {
                 gone += 1;
             }
         }

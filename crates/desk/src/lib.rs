@@ -43,6 +43,7 @@ mod monitoring;
 mod network_templates;
 mod networks;
 mod owned;
+mod parts;
 mod passwords;
 mod quotas;
 mod resolve;

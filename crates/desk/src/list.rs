@@ -366,6 +366,7 @@ impl Listed for Vm {
             VmState::Failed => "failed",
             VmState::Unknown => "unknown",
             VmState::Deleting => "deleting",
+            VmState::Moving => "moving",
         }
     }
     fn is_state(&self, view: &View, wanted: &str) -> bool {

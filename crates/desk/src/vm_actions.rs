@@ -248,7 +248,7 @@ impl Desk {
     /// Places a VM on this host, once: a VM that waits, is held, or gave up its host.
     ///
     /// # Errors
-    /// `Conflict` when the VM is on a host, or its disks are on another one.
+    /// `Conflict` when the VM is on a host, or is to run on another one only.
     pub async fn vm_deploy(
         &self,
         caller: &Caller,
@@ -284,11 +284,10 @@ impl Desk {
         .await
     }
 
-    /// Moves a VM to another host, switched off on the way as `how` says. Only VMs of which their host has nothing that is
-    /// nowhere else (no disks of their own that a guest wrote to, no saved memory) can be moved.
+    /// Moves a VM with everything it has to another host, stopped on the way as `how` says.
     ///
     /// # Errors
-    /// `Conflict` when the VM's state is not one for it, when it cannot be moved, and for `live`.
+    /// `Conflict` when the VM's state is not one for it, when that host cannot run it now, and for `live`.
     pub async fn vm_migrate(
         &self,
         caller: &Caller,
@@ -301,6 +300,11 @@ impl Desk {
         self.vm_edit_plain(caller, intent, id, VmVerb::Migrate, move |hand| {
             find_id::<Host>(hand.tx, &hand.asked.caller, host, Access::Manage).map_err(|e| e.field("host"))?;
             vm_actions::migrate(&mut hand.vm, hand.standing, host, live, how)?;
+            // Said before anything is stopped for it.
+            if let Err(why) = holm_plan::placement::still_fits(&hand.vm, host, &**hand.tx) {
+                return Err(Error::new(ErrorKind::Conflict, format!("{}: {why}", vm_actions::called(&hand.vm)))
+                    .hint("Choose another host, or make room there first."));
+            }
             Ok(Did::Done(()))
         })
         .await
@@ -417,6 +421,9 @@ impl Desk {
             let moment = hand.moment();
             let removing = matches!(hand.vm.phase, VmPhase::Removing(_));
             match recovery {
+                Recovery::Failure if vm_actions::moves(&hand.vm) => {
+                    vm_actions::cancel_move(&mut hand.vm, hand.standing, moment)?;
+                }
                 Recovery::Failure => attempts::decide(&mut hand.vm, &**hand.tx, false, moment.now)?,
                 Recovery::Success => attempts::decide(&mut hand.vm, &**hand.tx, true, moment.now)?,
                 Recovery::Delete => {

@@ -364,11 +364,18 @@ impl Desk {
             refuse_when_leaving(&row.value)?;
             let mut value = row.value.clone();
             if let Some((power, boot_seq)) = act(&value, action)? {
-                value.spec.power = power;
                 value.spec.boot_seq = boot_seq;
+                let on_its_way = !matches!(value.phase, VmPhase::On(_)) && value.spec.placement.then.is_some();
+                if on_its_way {
+                    value.spec.placement.then = Some(power);
+                } else {
+                    value.spec.power = power;
+                }
                 // Whoever has it run takes back that it gives up its host or goes to another one.
-                if power.wants_process() {
+                if power.wants_process() && !on_its_way {
                     value.spec.placement.away = false;
+                    value.spec.placement.target =
+                        value.spec.placement.target.filter(|_| value.spec.placement.then.is_none());
                     value.spec.placement.then = None;
                     value.spec.terminate = false;
                 }
@@ -452,7 +459,7 @@ impl Desk {
             }
             sized.check()?;
             refuse_change_while_saved(&row.value, &value.spec)?;
-            if let Some((host, _)) = row.value.books() {
+            for (host, _) in [row.value.books(), row.value.books_ahead()].into_iter().flatten() {
                 check_room(tx, &row.value, host, &value.spec)?;
             }
             change.meta.apply(tx, asked, &mut value)?;

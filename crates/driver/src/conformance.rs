@@ -67,7 +67,9 @@ macro_rules! hold {
 }
 
 mod keep;
+mod moving;
 pub use keep::{copies, devices, saving, snapshots};
+pub use moving::moving;
 
 /// Waits until `check` says so, asking every 20 ms.
 async fn until<F, R>(what: &str, patience: Duration, mut check: F) -> Result<(), Broken>
@@ -503,7 +505,8 @@ pub async fn all(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     named("devices", devices(ground, VmId(vm.0 + 5)).await)?;
     named("saving", saving(ground, VmId(vm.0 + 6)).await)?;
     named("snapshots", snapshots(ground, VmId(vm.0 + 7)).await)?;
-    named("copies", copies(ground, VmId(vm.0 + 8)).await)
+    named("copies", copies(ground, VmId(vm.0 + 8)).await)?;
+    named("moving", moving(ground, VmId(vm.0 + 9), VmId(vm.0 + 10)).await)
 }
 
 fn drain(events: &mut tokio::sync::broadcast::Receiver<MachineEvent>) {

@@ -21,7 +21,7 @@ pub use machines::{
     ByteStream, Devices, DiskCopy, Ended, MachineEvent, MachineOrder, MachineSeen, Machines, RunState, Shape,
 };
 pub use probe::Probe;
-pub use volumes::{Fetch, FetchStream, Push, Volumes, VolumesSeen};
+pub use volumes::{Fetch, FetchStream, Freight, Push, Volumes, VolumesSeen};
 
 use std::sync::Arc;
 

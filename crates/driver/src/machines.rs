@@ -4,10 +4,10 @@ use crate::{Fault, FetchStream};
 use async_trait::async_trait;
 use holm_model::host_plan::{SnapshotRef, VmPlan};
 use holm_model::hosts::Accelerator;
-use holm_model::vms::Export;
+use holm_model::vms::{Export, Parcel, Part};
 use holm_model::{ImageId, Timestamp, VmId};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::broadcast;
 
@@ -174,6 +174,17 @@ pub trait Machines: Send + Sync {
 
     /// Removes copies made for other images than these, and what is left of copies that were not finished.
     async fn ensure_copies(&self, vm: VmId, keep: &BTreeSet<ImageId>) -> Result<(), Fault>;
+
+    /// Every part of a guest without a process, as it lies there: what was written on the disks that `order` names, saved
+    /// memory, and whatever its next start needs besides. A permanent fault says that it cannot go to another host.
+    async fn parts(&self, order: &MachineOrder) -> Result<Vec<Parcel>, Fault>;
+
+    /// The bytes of a part, from `offset` to their end.
+    async fn read_part(&self, order: &MachineOrder, part: Part, offset: u64) -> Result<FetchStream, Fault>;
+
+    /// Takes a file as a part, in the place of what is there; the file is then no longer where it was. Not for disks, see
+    /// [`crate::Volumes::adopt_disk`]. A permanent fault says that it is no such part.
+    async fn adopt(&self, vm: VmId, part: Part, file: &Path) -> Result<(), Fault>;
 
     /// Presses the guest's power button; the guest decides when, or whether, to follow.
     async fn press_power(&self, vm: VmId) -> Result<(), Fault>;

@@ -3,9 +3,10 @@
 use crate::{DiskCopy, Fault};
 use async_trait::async_trait;
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use holm_model::vms::{Parcel, Part};
 use holm_model::{ImageId, VmId};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::io::AsyncRead;
 
 /// An image's bytes arriving.
@@ -18,14 +19,32 @@ pub trait Fetch: Send + Sync {
     async fn fetch(&self, image: &ImageRef, offset: u64) -> Result<FetchStream, Fault>;
 }
 
-/// Where copies of disks go, by the image they become.
+/// What a file that is sent is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freight {
+    /// A copy of a disk, for the image that it becomes.
+    Copy(ImageId),
+    /// A part of a VM that moves.
+    Part(VmId, Part),
+}
+
+impl std::fmt::Display for Freight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Copy(image) => write!(f, "image {image}"),
+            Self::Part(vm, part) => write!(f, "part {part} of VM {vm}"),
+        }
+    }
+}
+
+/// Where copies of disks go, and parts of VMs that move.
 #[async_trait]
 pub trait Push: Send + Sync {
-    /// How many bytes of this copy have arrived; `None`: the image has all of them.
-    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault>;
+    /// How many bytes of this file have arrived; `None`: all of them, and they are what they should be.
+    async fn arrived(&self, freight: Freight, copy: &DiskCopy) -> Result<Option<u64>, Fault>;
 
-    /// Sends the copy's bytes from `offset` to their end.
-    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault>;
+    /// Sends the file's bytes from `offset` to their end.
+    async fn push(&self, freight: Freight, copy: &DiskCopy, offset: u64, bytes: FetchStream) -> Result<(), Fault>;
 }
 
 /// What is in the host's stores.
@@ -49,7 +68,16 @@ pub trait Volumes: Send + Sync {
     /// on where it stopped. Returns its file.
     async fn ensure_image(&self, image: &ImageRef, from: &dyn Fetch) -> Result<PathBuf, Fault>;
 
-    /// Removes cached images whose digest is not in `keep` and unfinished fetches. Returns how many.
+    /// Has the file of a part that comes from another host, verified and apart from the cache; an interrupted fetch goes on
+    /// where it stopped. Returns the file, for [`Self::adopt_disk`] or [`crate::Machines::adopt`].
+    async fn ensure_part(&self, parcel: &Parcel, from: &dyn Fetch) -> Result<PathBuf, Fault>;
+
+    /// Takes a file as the disk, over this host's own copy of its base and in the place of what is there; the file is then
+    /// no longer where it was. What the file says of other files is not followed. A permanent fault says that it cannot
+    /// be the disk.
+    async fn adopt_disk(&self, vm: VmId, disk: &DiskPlan, file: &Path) -> Result<(), Fault>;
+
+    /// Removes cached images and fetched parts whose digest is not in `keep`, and unfinished fetches. Returns how many.
     async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault>;
 
     /// Has the disk: an overlay over its base, or empty; grown to at least the wanted size, never shrunk, and its

@@ -63,6 +63,8 @@ impl Ground for Fake {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         }
     }
     fn network(&self) -> NetworkPlan {

@@ -98,7 +98,8 @@ struct Booking {
 
 impl Booking {
     fn of(vm: &Vm) -> Option<Self> {
-        let (host, books) = vm.books()?;
+        // One that moves takes room where it goes.
+        let (host, books) = vm.books_ahead().or(vm.books())?;
         Some(Self {
             host,
             cpu: books.cpu.0,

@@ -113,6 +113,9 @@ impl Engine {
                 }
                 board.book(*host, id, &spec);
             }
+            if let Verdict::Do(Step::Move { to, .. }) = &verdict {
+                board.book(*to, id, &row.value.spec);
+            }
             if let (Verdict::Do(Step::Unpark { .. }), Some(host)) = (&verdict, row.value.phase.host()) {
                 board.book_return(host, id, &row.value.spec);
             }
@@ -137,7 +140,7 @@ impl Engine {
         let mut fitting = Vec::new();
         // Who waits to go on where its disks are comes first: it can go nowhere else.
         for host in hosts {
-            for vm in state.vms_on(*host).filter(|vm| matches!(vm.phase, VmPhase::Parked(_)) && wakes(vm)) {
+            for vm in state.vms_on(*host).filter(|vm| vm.phase == VmPhase::Parked(*host) && wakes(vm)) {
                 if board.returns(vm, *host, &**state).is_ok() {
                     fitting.push(vm.id);
                     board.book_return(*host, vm.id, &vm.spec);
@@ -216,18 +219,24 @@ fn apply(tx: &mut Tx, decisions: Vec<Decision>, now: Timestamp) -> Outcome {
                     continue;
                 }
                 // What of the host is its own is decided here, where nobody else can take it any more.
-                let arrives = match &step {
+                let takes = match &step {
                     Step::Place { host, .. } => Some(*host),
                     Step::Unpark { .. } => changed.phase.host(),
+                    Step::Move { to, .. } => Some(*to),
                     _ => None,
                 };
-                if let Some(host) = arrives {
+                if let Some(host) = takes {
                     let Ok(bound) = placement::bind(id, &changed.spec, host, &**tx) else {
                         outcome.lost.push(id);
                         continue;
                     };
                     changed.bound = bound;
                 }
+                let arrives = match &step {
+                    Step::Move { .. } => None,
+                    Step::Arrive { .. } => changed.phase.destination(),
+                    _ => takes,
+                };
                 let datastore = match &step {
                     // Its disks are where they were.
                     Step::Unpark { .. } => changed.history.last().and_then(|stay| stay.datastore),
@@ -277,11 +286,17 @@ fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestam
         Step::Unpark { .. } => {
             of.phase.host().is_some_and(|host| wakes(of) && placement::still_returns(of, host, &**tx).is_ok())
         }
+        Step::Move { to, .. } => {
+            matches!(of.phase, VmPhase::Parked(_)) && wakes(of) && placement::still_fits(of, *to, &**tx).is_ok()
+        }
         // The others never depend on room that others of the batch may take, so any board of this state will do for
         // all of them: that a better host is not better any more costs a move that was not needed, and no more.
         Step::Leave { .. }
         | Step::Return { .. }
         | Step::Park { .. }
+        | Step::Depart { .. }
+        | Step::Arrive { .. }
+        | Step::TurnBack { .. }
         | Step::Give { .. }
         | Step::Remove
         | Step::Forget => {

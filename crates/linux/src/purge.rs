@@ -35,7 +35,7 @@ pub async fn everything(settings: &LinuxSettings) -> Result<Vec<String>, Fault> 
     let records = machines::purge::purge(settings).await;
     let mut removed = stopped?;
     removed.extend(records?);
-    for directory in ["volumes", "images"] {
+    for directory in ["volumes", "images", "moving"] {
         let path = settings.data_dir.join(directory);
         match std::fs::remove_dir_all(&path) {
             Ok(()) => removed.push(path.display().to_string()),

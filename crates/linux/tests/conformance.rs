@@ -73,6 +73,8 @@ impl Ground for Machine1 {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         }
     }
 

@@ -97,6 +97,8 @@ impl Ground {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         };
         let volumes = &self.drivers.volumes;
         for image in plan.images() {

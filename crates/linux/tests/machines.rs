@@ -154,6 +154,8 @@ fn order(vm: u32) -> MachineOrder {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         },
         disks: vec![],
         kernel: None,

@@ -8,7 +8,7 @@ use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
 use crate::samples::Samples;
 use crate::security_groups::{Direction, Protocol};
-use crate::vms::{Bound, Export, Firmware, Hardware, Machine, Power, RestartPolicy, Revert, VmStatus};
+use crate::vms::{Bound, Export, Firmware, Hardware, Machine, Parcel, Power, RestartPolicy, Revert, VmStatus};
 use crate::{CpuShare, HostId, NetworkId, SecurityGroupId, VmId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -113,6 +113,13 @@ pub struct VmPlan {
     /// Copies of disks to send to the front-end. One that is here waits for its bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<Export>,
+    /// Whether everything of it is to be sent to the front-end, because it moves to another host.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sends: bool,
+    /// Everything it consists of, to be fetched before anything else is done with it, because it comes from another
+    /// host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receives: Option<Vec<Parcel>>,
 }
 
 impl VmPlan {

@@ -12,8 +12,14 @@
 //!    └────────────────────────── host says absent ──────┘
 //! ```
 //!
-//! A VM that started on a host never leaves it by itself when it has disks of its own: they are there. When it gives up
-//! its host, it is parked: it books nothing but its disks, runs nothing, and goes on where its disks are.
+//! A VM with disks of its own is parked when it gives up its host: it books nothing but its disks, runs nothing, and
+//! goes on where its disks are, or moves:
+//!
+//! ```text
+//!   Parked(a) ── another host is to run it ──> Moving{a, b} ── b has everything ──> On(b), remains at a
+//!       ▲                                        │
+//!       └── cancelled, or b cannot have it ──────┘  remains at b
+//! ```
 //!
 //! The **power** desire, written by users in the spec, says what it should do there: be on, paused or off. What it
 //! really does is the **status**, written from the host's reports. The public [`VmState`] is derived from the three.
@@ -269,7 +275,8 @@ pub struct PlacementRule {
     /// Whether its next placement, on the host that somebody chose, or its size there, is made whatever room there is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
-    /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there.
+    /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there until they
+    /// are taken to where it goes on.
     #[serde(default)]
     pub away: bool,
     /// Set while it moves to another host: what it does again there.
@@ -586,18 +593,34 @@ pub enum VmPhase {
     Leaving(HostId),
     /// Off or saved on this host, where its disks are, with neither CPU nor memory booked.
     Parked(HostId),
+    /// Off or saved on one host, and everything it has there is brought to another one, which has it booked.
+    Moving {
+        /// Where it is until it has arrived.
+        from: HostId,
+        /// Where it goes on then.
+        to: HostId,
+    },
     /// To be removed for good, from this host where one had it.
     Removing(Option<HostId>),
 }
 
 impl VmPhase {
-    /// The host that has, or may have, anything of the VM.
+    /// The host that has the VM, or may have anything of it that matters.
     #[must_use]
     pub fn host(self) -> Option<HostId> {
         match self {
             Self::Pending => None,
-            Self::On(host) | Self::Leaving(host) | Self::Parked(host) => Some(host),
+            Self::On(host) | Self::Leaving(host) | Self::Parked(host) | Self::Moving { from: host, .. } => Some(host),
             Self::Removing(host) => host,
+        }
+    }
+
+    /// The host it is on its way to.
+    #[must_use]
+    pub fn destination(self) -> Option<HostId> {
+        match self {
+            Self::Moving { to, .. } => Some(to),
+            _ => None,
         }
     }
 }
@@ -642,6 +665,10 @@ pub struct Vm {
     pub attempt: Option<Attempt>,
     /// What of its host is its own beyond an amount; written by the engine when it places the VM.
     pub bound: Bound,
+    /// What of it is on its way while it moves.
+    pub luggage: Luggage,
+    /// Hosts it left that have not said yet that nothing of it is there.
+    pub remains: Vec<Remains>,
 }
 
 /// The one word people see; derived from phase, desire and status.
@@ -668,6 +695,8 @@ pub enum VmState {
     Unknown,
     /// It is being deleted.
     Deleting,
+    /// It is on its way to another host.
+    Moving,
 }
 
 impl fmt::Display for VmState {
@@ -683,6 +712,7 @@ impl fmt::Display for VmState {
             Self::Failed => "failed",
             Self::Unknown => "unknown",
             Self::Deleting => "deleting",
+            Self::Moving => "moving",
         })
     }
 }
@@ -710,15 +740,38 @@ impl Vm {
             next_scheduled: 0,
             attempt: None,
             bound: Bound::default(),
+            luggage: Luggage::default(),
+            remains: Vec::new(),
         }
     }
 
-    /// What it books, and where. A parked VM books its disks alone, also while it is removed: its stay is over.
+    /// Every host that has, or may have, anything of it.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> + '_ {
+        let remains = self.remains.iter().map(|remains| remains.host);
+        self.phase.host().into_iter().chain(self.phase.destination()).chain(remains)
+    }
+
+    /// While it moves: what the host it comes from has named as all its parts, once the front-end has every one.
+    #[must_use]
+    pub fn packed(&self) -> Option<&[Parcel]> {
+        let parcels = self.status.parcels.as_deref()?;
+        let moves = matches!(self.phase, VmPhase::Moving { .. });
+        (moves && parcels.iter().all(|parcel| self.luggage.has(parcel))).then_some(parcels)
+    }
+
+    /// What it books on the host it is on its way to.
+    #[must_use]
+    pub fn books_ahead(&self) -> Option<(HostId, Booked)> {
+        let VmSpec { cpu, memory_mib, .. } = self.spec;
+        Some((self.phase.destination()?, Booked { cpu, memory_mib, disk_mib: self.spec.disk_mib(), vms: 1 }))
+    }
+
+    /// What it books where it is. A parked VM books its disks alone, also while it is removed: its stay is over.
     #[must_use]
     pub fn books(&self) -> Option<(HostId, Booked)> {
         let host = self.phase.host()?;
         let parked = match self.phase {
-            VmPhase::Parked(_) => true,
+            VmPhase::Parked(_) | VmPhase::Moving { .. } => true,
             VmPhase::Leaving(_) | VmPhase::Removing(_) => self.history.last().is_some_and(|stay| stay.until.is_some()),
             VmPhase::On(_) | VmPhase::Pending => false,
         };
@@ -740,6 +793,8 @@ impl Vm {
         match self.phase {
             VmPhase::Removing(_) => VmState::Deleting,
             VmPhase::Pending | VmPhase::Leaving(_) => VmState::Pending,
+            VmPhase::Moving { .. } => VmState::Moving,
+            VmPhase::Parked(_) if self.spec.placement.then.is_some() => VmState::Moving,
             VmPhase::Parked(_) if self.spec.power == Power::Saved => VmState::Saved,
             VmPhase::Parked(_) if self.spec.placement.away => VmState::Off,
             VmPhase::Parked(_) => VmState::Pending,
@@ -761,6 +816,7 @@ mod context;
 mod draft;
 mod hardware;
 mod history;
+mod moving;
 mod status;
 pub use context::{Context, ID_LATER, NAME_LATER};
 pub use draft::{AutoNic, DiskDraft, ImageChoice, NicDraft, Resolve, VmDraft};
@@ -769,4 +825,5 @@ pub use hardware::{
     PinPolicy, Video, VideoKind,
 };
 pub use history::{Attempt, EndedVm, LastAction, PlacementRecord, Undo, VmVerb};
+pub use moving::{Luggage, Parcel, Part, Remains, Stored};
 pub use status::{ExportState, ExportStatus, Failure, Observed, VmStatus};

@@ -68,7 +68,7 @@ pub trait World {
     fn vms(&self) -> Box<dyn Iterator<Item = &Vm> + '_>;
     /// All hosts by id.
     fn hosts(&self) -> Box<dyn Iterator<Item = &Host> + '_>;
-    /// VMs whose phase names the host, by id.
+    /// VMs of which the host has, or may have, anything, by id; see [`Vm::hosts`].
     fn vms_on(&self, host: HostId) -> Box<dyn Iterator<Item = &Vm> + '_>;
     /// What these VMs have booked.
     fn booked(&self, host: HostId) -> Booked;

@@ -34,7 +34,9 @@ pub(crate) enum Lcm {
     Running = 3,
     SaveStop = 5,
     SaveSuspend = 6,
+    SaveMigrate = 7,
     PrologMigrate = 8,
+    PrologResume = 9,
     EpilogStop = 10,
     Epilog = 11,
     Shutdown = 12,
@@ -51,10 +53,13 @@ pub(crate) enum Lcm {
     HotplugSaveAsSuspended = 28,
     ShutdownUndeploy = 29,
     EpilogUndeploy = 30,
+    PrologUndeploy = 31,
     HotplugPrologPoweroff = 33,
     HotplugEpilogPoweroff = 34,
     BootFailure = 36,
     PrologFailure = 39,
+    PrologMigratePoweroff = 43,
+    PrologMigrateSuspend = 45,
     DiskSnapshotPoweroff = 51,
     DiskSnapshotRevertPoweroff = 52,
     DiskSnapshotDeletePoweroff = 53,
@@ -90,6 +95,8 @@ pub(crate) fn of(vm: &Vm, around: Around) -> (State, Lcm) {
             Power::Saved => plain(State::Stopped),
             _ => plain(State::Undeployed),
         },
+        VmPhase::Moving { .. } => active(on_its_way(vm)),
+        VmPhase::Parked(_) if vm.spec.placement.then.is_some() => active(on_its_way(vm)),
         // Its disks keep it on a host where it has nothing else.
         VmPhase::Parked(_) if !vm.spec.placement.away => plain(State::Pending),
         VmPhase::Parked(_) if vm.spec.power == Power::Saved => plain(State::Stopped),
@@ -120,6 +127,7 @@ pub(crate) fn of(vm: &Vm, around: Around) -> (State, Lcm) {
             },
             Observed::Saved => match vm.spec.power {
                 Power::Saved if vm.spec.placement.away => active(Lcm::EpilogStop),
+                Power::Saved if vm.spec.placement.then.is_some() => active(on_its_way(vm)),
                 Power::Saved => match under_way(vm, Rest::Saved) {
                     Some(lcm) => active(lcm),
                     None => plain(State::Suspended),
@@ -134,6 +142,7 @@ pub(crate) fn of(vm: &Vm, around: Around) -> (State, Lcm) {
                 },
                 Power::On | Power::Paused => active(starting(vm)),
                 Power::Off | Power::OffHard | Power::Saved if vm.spec.placement.away => active(Lcm::EpilogUndeploy),
+                _ if vm.spec.placement.then.is_some() => active(on_its_way(vm)),
                 Power::Off | Power::OffHard | Power::Saved => match under_way(vm, Rest::Off) {
                     Some(lcm) => active(lcm),
                     None => plain(State::Poweroff),
@@ -173,6 +182,17 @@ fn leaving(vm: &Vm) -> Lcm {
     }
 }
 
+/// Its disks go to another host: because somebody moves it, or because it goes on there after it gave up its host.
+fn on_its_way(vm: &Vm) -> Lcm {
+    match vm.spec.placement.then {
+        Some(Power::Off | Power::OffHard) => Lcm::PrologMigratePoweroff,
+        Some(Power::Saved) => Lcm::PrologMigrateSuspend,
+        Some(Power::On | Power::Paused) => Lcm::PrologMigrate,
+        None if vm.status.observed == Observed::Saved => Lcm::PrologResume,
+        None => Lcm::PrologUndeploy,
+    }
+}
+
 fn running(vm: &Vm) -> (State, Lcm) {
     let active = |lcm: Lcm| (State::Active, lcm);
     match vm.spec.power {
@@ -180,6 +200,7 @@ fn running(vm: &Vm) -> (State, Lcm) {
         Power::Off | Power::OffHard if vm.spec.placement.away => active(Lcm::ShutdownUndeploy),
         Power::Off | Power::OffHard => active(Lcm::ShutdownPoweroff),
         Power::Saved if vm.spec.placement.away => active(Lcm::SaveStop),
+        Power::Saved if vm.spec.placement.then.is_some() => active(Lcm::SaveMigrate),
         Power::Saved => active(Lcm::SaveSuspend),
         // It is being booted again.
         Power::On if vm.status.boot_seq < vm.spec.boot_seq => active(Lcm::Boot),
@@ -379,11 +400,12 @@ mod tests {
     ];
     const POWERS: [Power; 5] = [Power::On, Power::Paused, Power::Saved, Power::Off, Power::OffHard];
     const HOST: HostId = HostId(3);
-    const PHASES: [VmPhase; 6] = [
+    const PHASES: [VmPhase; 7] = [
         VmPhase::Pending,
         VmPhase::On(HOST),
         VmPhase::Leaving(HOST),
         VmPhase::Parked(HOST),
+        VmPhase::Moving { from: HOST, to: HostId(4) },
         VmPhase::Removing(Some(HOST)),
         VmPhase::Removing(None),
     ];
@@ -442,7 +464,9 @@ mod tests {
             match phase {
                 VmPhase::Pending | VmPhase::Parked(_) => assert!(unplaced.contains(&state), "{phase:?} {state:?}"),
                 // Clients that wait for the end of a VM take only these on the way.
-                VmPhase::Removing(_) | VmPhase::Leaving(_) => assert_eq!(state, State::Active),
+                VmPhase::Removing(_) | VmPhase::Leaving(_) | VmPhase::Moving { .. } => {
+                    assert_eq!(state, State::Active);
+                }
                 VmPhase::On(_) => {
                     assert!(!unplaced.contains(&state), "{phase:?} {state:?}");
                     assert!(!lost || lcm == Lcm::Unknown, "{state:?} {lcm:?}");
@@ -503,6 +527,33 @@ mod tests {
         assert_eq!(of_verb(VmVerb::Suspend, Power::Saved, Observed::Running), (State::Active, Lcm::SaveSuspend));
         assert_eq!(of_verb(VmVerb::Suspend, Power::Saved, Observed::Saved), (State::Suspended, Lcm::Init));
         assert_eq!(of_verb(VmVerb::Resume, Power::On, Observed::Saved), (State::Active, Lcm::BootSuspended));
+    }
+
+    #[test]
+    fn a_vm_that_moves_shows_what_it_does_again_there() {
+        let mut vm = vm();
+        let number = |vm: &Vm| of(vm, Around::default());
+        vm.phase = VmPhase::On(HOST);
+        vm.status.observed = Observed::Running;
+        vm.spec.power = Power::Saved;
+        vm.spec.placement.then = Some(Power::On);
+        assert_eq!(number(&vm), (State::Active, Lcm::SaveMigrate));
+        vm.status.observed = Observed::Saved;
+        for phase in [VmPhase::On(HOST), VmPhase::Parked(HOST), VmPhase::Moving { from: HOST, to: HostId(4) }] {
+            vm.phase = phase;
+            for (then, lcm) in [
+                (Power::On, Lcm::PrologMigrate),
+                (Power::Off, Lcm::PrologMigratePoweroff),
+                (Power::Saved, Lcm::PrologMigrateSuspend),
+            ] {
+                vm.spec.placement.then = Some(then);
+                assert_eq!(number(&vm), (State::Active, lcm), "{phase:?}");
+            }
+        }
+        vm.spec.placement.then = None;
+        assert_eq!(number(&vm), (State::Active, Lcm::PrologResume));
+        vm.status.observed = Observed::Off;
+        assert_eq!(number(&vm), (State::Active, Lcm::PrologUndeploy));
     }
 
     #[test]

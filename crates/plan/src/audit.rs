@@ -51,6 +51,8 @@ pub enum Kind {
     RunsTwice,
     /// Something of a VM is on a host that does not have it.
     WrongHost,
+    /// A VM moves, and the host it comes from has nothing of it although nobody else is known to have everything.
+    Lost,
     /// Something is left of a VM that does not exist.
     Leftover,
     /// A host has more booked than it has.
@@ -146,6 +148,13 @@ fn rows(world: &dyn World, all: &mut Vec<Violation>) {
         {
             dangling(format!("vm {} is {:?}, and host {host} does not exist", vm.id, vm.phase));
         }
+        let all_hosts: Vec<HostId> = vm.hosts().collect();
+        if all_hosts.iter().collect::<BTreeSet<_>>().len() < all_hosts.len() {
+            dangling(format!("vm {} is {:?}, and has remains {:?}", vm.id, vm.phase, vm.remains));
+        }
+        if !vm.luggage.is_empty() && !matches!(vm.phase, VmPhase::Moving { .. }) {
+            dangling(format!("vm {} is {:?}, and something of it is on its way", vm.id, vm.phase));
+        }
         if vm.id >= world.next_vm_id() {
             dangling(format!("vm {} has a number that was not given out yet", vm.id));
         }
@@ -227,7 +236,7 @@ fn leases(world: &dyn World, all: &mut Vec<Violation>) {
 fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
     let mut sums: BTreeMap<HostId, Booked> = BTreeMap::new();
     for vm in world.vms() {
-        if let Some((host, books)) = vm.books() {
+        for (host, books) in [vm.books(), vm.books_ahead()].into_iter().flatten() {
             let sum = sums.entry(host).or_default();
             sum.cpu.0 = sum.cpu.0.saturating_add(books.cpu.0);
             sum.memory_mib = sum.memory_mib.saturating_add(books.memory_mib);
@@ -278,11 +287,29 @@ fn reality(world: &dyn World, found: &BTreeMap<HostId, Found>, all: &mut Vec<Vio
             };
             match world.vm(id) {
                 Some(vm) if vm.phase.host() == Some(*host) => {}
+                // It comes there, or was there: things may be there, and no process.
+                Some(vm) if vm.hosts().any(|at| at == *host) => {
+                    if there.processes.contains(&id) {
+                        let phase = vm.phase;
+                        wrong(Kind::WrongHost, format!("vm {id} is {phase:?}, and host {host} has a process of it"));
+                    }
+                }
                 Some(vm) => {
                     wrong(Kind::WrongHost, format!("vm {id} is {:?}, and host {host} has {what} of it", vm.phase))
                 }
                 None => wrong(Kind::Leftover, format!("vm {id} does not exist, and host {host} has {what} of it")),
             }
+        }
+    }
+    for vm in world.vms() {
+        let VmPhase::Moving { from, .. } = vm.phase else { continue };
+        if found.get(&from).is_some_and(|there| !there.owners().contains(&vm.id)) {
+            all.push(Violation {
+                kind: Kind::Lost,
+                vm: Some(vm.id),
+                host: Some(from),
+                says: format!("vm {} is {:?}, and host {from} has nothing of it", vm.id, vm.phase),
+            });
         }
     }
     for (vm, hosts) in runs.iter().filter(|(_, hosts)| hosts.len() > 1) {

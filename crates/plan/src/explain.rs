@@ -36,6 +36,9 @@ pub fn vm(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Explanat
         Verdict::Do(Step::Leave { why, .. }) => format!("About to leave its host. {why}"),
         Verdict::Do(Step::Return { why }) => format!("About to be placed anew. {why}"),
         Verdict::Do(Step::Park { why } | Step::Unpark { why, .. }) => format!("About to change. {why}"),
+        Verdict::Do(Step::Depart { why, .. } | Step::Move { why, .. }) => format!("About to move. {why}"),
+        Verdict::Do(Step::Arrive { why, .. }) => format!("About to go on. {why}"),
+        Verdict::Do(Step::TurnBack { why, .. }) => format!("About to turn back. {why}"),
         Verdict::Do(Step::Give { .. }) => "What its guest wrote is about to be fetched from its host.".into(),
         Verdict::Do(Step::Remove) => "It is off, and about to be deleted as asked.".into(),
         Verdict::Do(Step::Forget) => "Nothing is left of it; its row is about to be deleted.".into(),
@@ -53,7 +56,7 @@ pub fn vm(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Explanat
     }
 }
 
-/// Since when it has been on its host, and that it cannot go elsewhere by itself.
+/// Since when it has been on its host, and that it does not go elsewhere by itself.
 fn placed(vm: &Vm, world: &dyn World) -> Option<String> {
     let host = vm.phase.host()?;
     let stay = vm.history.last().filter(|stay| stay.host == host)?;
@@ -85,6 +88,9 @@ fn desire(vm: &Vm, world: &dyn World) -> String {
         let name = world.cluster(cluster).map_or_else(|| cluster.to_string(), |c| c.meta.name.to_string());
         place = format!(" in cluster {name} only");
     }
+    if let Some(target) = rule.target {
+        place.push_str(&format!(", next on host {}", host_name(target, world)));
+    }
     format!("{power}{place}: generation {} of its spec, start number {}.", vm.generation, vm.spec.boot_seq)
 }
 
@@ -94,6 +100,10 @@ fn phase(vm: &Vm, world: &dyn World) -> String {
         VmPhase::Pending => format!("On no host, since {since}."),
         VmPhase::On(host) => format!("On host {}, since {since}.", host_name(host, world)),
         VmPhase::Parked(host) => format!("Parked on host {}, since {since}.", host_name(host, world)),
+        VmPhase::Moving { from, to } => {
+            let (from, to) = (host_name(from, world), host_name(to, world));
+            format!("Moving from host {from} to host {to}, since {since}.")
+        }
         VmPhase::Leaving(host) => format!("Leaving host {}, since {since}.", host_name(host, world)),
         VmPhase::Removing(None) => format!("Being deleted, since {since}."),
         VmPhase::Removing(Some(host)) => format!("Being removed from host {}, since {since}.", host_name(host, world)),

@@ -1,10 +1,10 @@
 //! What one host should look like, derived from the rows.
 
 use crate::{context, vm};
-use holm_model::host_plan::{BootPlan, Bus, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
+use holm_model::host_plan::{BootPlan, Bus, ContextFiles, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
 use holm_model::images::{Image, ImageContent, ImageOrigin, ImagePhase};
 use holm_model::networks::Network;
-use holm_model::vms::{Boot, DiskSpec, Hardware, Observed, Power, Vm, VmPhase};
+use holm_model::vms::{Boot, Bound, DiskSpec, Hardware, Observed, Power, Vm, VmPhase};
 use holm_model::{HostId, ImageId, NetworkId, World};
 use std::collections::BTreeSet;
 
@@ -25,14 +25,16 @@ pub fn project(host: HostId, world: &dyn World) -> HostPlan {
     let mut networks = BTreeSet::new();
     for vm in world.vms_on(host) {
         match vm.phase {
-            VmPhase::On(_) | VmPhase::Parked(_) => {
+            VmPhase::On(at) | VmPhase::Parked(at) | VmPhase::Moving { from: at, .. } if at == host => {
                 if let Some(described) = describe(vm, world) {
                     networks.extend(described.nics.iter().map(|nic| nic.network));
                     plan.vms.push(described);
                 }
             }
-            VmPhase::Leaving(_) | VmPhase::Removing(_) => plan.absent.push(vm.id),
-            VmPhase::Pending => {}
+            // Before there is everything to be fetched, there is nothing for the host to do.
+            VmPhase::Moving { to, .. } if to == host => plan.vms.extend(coming(vm, world)),
+            // It is being removed from there, or is elsewhere by now and left something behind.
+            _ => plan.absent.push(vm.id),
         }
     }
     plan.networks = networks.into_iter().filter_map(|id| network(id, host, world)).collect();
@@ -44,7 +46,11 @@ pub fn project(host: HostId, world: &dyn World) -> HostPlan {
 /// [`crate::vm::absence_counts`]).
 #[must_use]
 pub fn is_news(sent: &HostPlan, fresh: &HostPlan, world: &dyn World) -> bool {
-    !same(sent, fresh) || world.vms_on(fresh.host).any(|vm| vm.phase_revision > sent.revision)
+    let ordered = |vm: &Vm| {
+        let left = vm.remains.iter().find(|remains| remains.host == fresh.host);
+        left.map_or(vm.phase_revision, |remains| remains.revision)
+    };
+    !same(sent, fresh) || world.vms_on(fresh.host).any(|vm| ordered(vm) > sent.revision)
 }
 
 /// Whether two plans say the same, whatever revision they were derived at.
@@ -52,6 +58,21 @@ pub fn is_news(sent: &HostPlan, fresh: &HostPlan, world: &dyn World) -> bool {
 pub fn same(a: &HostPlan, b: &HostPlan) -> bool {
     let HostPlan { cloud, host, revision: _, vms, absent, networks } = a;
     *cloud == b.cloud && *host == b.host && *vms == b.vms && *absent == b.absent && *networks == b.networks
+}
+
+/// A VM as the host should have it to which it is on its way: at rest, without cards, and fetched. `None` as long as not
+/// everything of it can be fetched.
+fn coming(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
+    let parcels = vm.packed()?.to_vec();
+    let plan = describe(vm, world)?;
+    Some(VmPlan {
+        nics: Vec::new(),
+        context: ContextFiles::default(),
+        exports: Vec::new(),
+        sends: false,
+        receives: Some(parcels),
+        ..plan
+    })
 }
 
 /// One VM with everything resolved; `None` when an image it needs has no content.
@@ -114,17 +135,22 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
         context: context::render(vm, &vm.leases, world),
         graphics: spec.graphics,
         hardware,
-        bound: vm.bound.clone(),
+        // While it moves, what is bound is so on the host it goes to, where it does not run yet.
+        bound: if matches!(vm.phase, VmPhase::Moving { .. }) { Bound::default() } else { vm.bound.clone() },
         snapshots: spec.snapshots.iter().map(|snapshot| snapshot.id).collect(),
         revert: spec.revert,
         exports,
+        sends: matches!(vm.phase, VmPhase::Moving { .. }),
+        receives: None,
     })
 }
 
-/// What the VM is to do. A parked one stays as it is, whatever it is to do once there is room for it.
+/// What the VM is to do. One that is parked or on its way stays as it is, whatever it is to do once there is room for it.
 fn power(vm: &Vm) -> Power {
     match vm.phase {
-        VmPhase::Parked(_) if vm.spec.power.wants_process() => match vm.status.observed {
+        // While it is sent nothing of it changes, not even when it is not to go on from its memory.
+        VmPhase::Moving { .. } if vm.status.observed == Observed::Saved => Power::Saved,
+        VmPhase::Parked(_) | VmPhase::Moving { .. } if vm.spec.power.wants_process() => match vm.status.observed {
             Observed::Saved => Power::Saved,
             _ => Power::Off,
         },

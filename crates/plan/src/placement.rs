@@ -418,7 +418,8 @@ impl Board {
         let mut asks = self.asks(vm);
         let bonds = Bonds::of(vm, world, &self.groups);
         let fits = |(at, room): &(usize, &Room)| {
-            room.fits(&vm.spec, &wants)
+            !is_left(vm, room.host)
+                && room.fits(&vm.spec, &wants)
                 && bonds.allow(room.host, room.cluster)
                 && room.has_what_is_wanted(vm, world)
                 && asks.met(*at, room, world)
@@ -435,13 +436,27 @@ impl Board {
     /// # Errors
     /// One refusal per host, by id, when it fits nowhere.
     pub fn place(&self, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
+        self.place_but(None, vm, world)
+    }
+
+    /// The best host for the VM but this one, where it is.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub fn elsewhere(&self, vm: &Vm, than: HostId, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
+        self.place_but(Some(than), vm, world)
+    }
+
+    fn place_but(&self, not: Option<HostId>, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
         let wants = Wants::of(&vm.spec, world);
         let mut asks = self.asks(vm);
         let bonds = Bonds::of(vm, world, &self.groups);
         let mut best: Option<(Grade, &Room)> = None;
         let mut fitting = 0_usize;
-        for (at, room) in self.rooms.iter().enumerate() {
-            let fits = room.fits(&vm.spec, &wants)
+        let rooms = || self.rooms.iter().enumerate().filter(|(_, room)| Some(room.host) != not);
+        for (at, room) in rooms() {
+            let fits = !is_left(vm, room.host)
+                && room.fits(&vm.spec, &wants)
                 && bonds.allow(room.host, room.cluster)
                 && room.has_what_is_wanted(vm, world);
             if !fits || !asks.met(at, room, world) {
@@ -462,14 +477,18 @@ impl Board {
             None => {
                 let refusal = |room: &Room| {
                     room.refusal(vm, &wants, &asks, &bonds, world).unwrap_or_else(|| Refusal {
-                        // The picture is newer than the board, and the host's answer is another one now.
-                        why: "has just changed and is asked again".into(),
+                        why: if is_left(vm, room.host) {
+                            "has not removed yet what the VM left there".into()
+                        } else {
+                            // The picture is newer than the board, and the host's answer is another one now.
+                            "has just changed and is asked again".into()
+                        },
                         host: room.host,
                         name: room.name.clone(),
                         passing: true,
                     })
                 };
-                Err(self.rooms.iter().map(refusal).collect())
+                Err(rooms().map(|(_, room)| refusal(room)).collect())
             }
         };
         bonds.keep(&self.groups);
@@ -493,7 +512,8 @@ impl Board {
     #[must_use]
     pub fn better(&self, vm: &Vm, than: HostId, world: &dyn World) -> Option<HostId> {
         let verdicts = self.verdicts(vm, world);
-        let best = verdicts.iter().filter(|verdict| verdict.fits).max_by_key(|verdict| verdict.score)?;
+        let open = |verdict: &&HostVerdict| verdict.fits && !is_left(vm, verdict.host);
+        let best = verdicts.iter().filter(open).max_by_key(|verdict| verdict.score)?;
         let here = verdicts.iter().find(|verdict| verdict.host == than && verdict.fits);
         (best.host != than && here.is_none_or(|here| best.score > here.score)).then_some(best.host)
     }
@@ -641,6 +661,11 @@ pub(crate) fn refused_by(vm: &Vm, host: HostId) -> bool {
     crate::vm::refusals(vm) > 0 && vm.history.iter().any(|stay| stay.host == host && stay.until.is_some())
 }
 
+/// Whether the host may still have something of the VM from before.
+fn is_left(vm: &Vm, host: HostId) -> bool {
+    vm.remains.iter().any(|remains| remains.host == host)
+}
+
 /// How good a host is to a VM; what comes first outweighs what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Grade {
@@ -700,6 +725,9 @@ pub fn still_fits(vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String
     let Some(row) = world.host(host) else {
         return Err(format!("host {host} does not exist any more"));
     };
+    if is_left(vm, host) {
+        return Err(format!("host {}: has not removed yet what the VM left there", row.meta.name));
+    }
     let asks = Asks::read_for(vm);
     let bonds = Bonds::at(vm, host, world);
     match Room::of(row, world).refusal(vm, &Wants::of(&vm.spec, world), &asks, &bonds, world) {

@@ -190,10 +190,11 @@ impl World for Sample {
         Box::new(self.hosts.values())
     }
     fn vms_on(&self, host: HostId) -> Box<dyn Iterator<Item = &Vm> + '_> {
-        Box::new(self.vms.values().filter(move |vm| vm.phase.host() == Some(host)))
+        Box::new(self.vms.values().filter(move |vm| vm.hosts().any(|at| at == host)))
     }
     fn booked(&self, host: HostId) -> Booked {
-        self.vms_on(host).filter_map(Vm::books).fold(Booked::default(), |sum, (_, books)| Booked {
+        let books = self.vms.values().flat_map(|vm| [vm.books(), vm.books_ahead()]).flatten();
+        books.filter(|(at, _)| *at == host).fold(Booked::default(), |sum, (_, books)| Booked {
             cpu: CpuShare(sum.cpu.0 + books.cpu.0),
             memory_mib: sum.memory_mib + books.memory_mib,
             disk_mib: sum.disk_mib + books.disk_mib,

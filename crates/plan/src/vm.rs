@@ -18,12 +18,16 @@
 //!   Removing(nowhere) ── Forget ───┴── Forget (host confirmed absence) ──> row gone
 //! ```
 //!
-//! A host that was deleted confirms nothing any more; leaving or being removed from it is then done at once.
+//! A host that was deleted confirms nothing any more; leaving or being removed from it is then done at once. From
+//! `Parked` there is one more road, to another host with everything it has: see [`moving`].
 //!
 //! **What keeps a VM from running twice.** Only `Pending` leads to a host, only `Leaving` leads back to `Pending`, and
-//! only on the host's word that nothing is left. That word counts only when it was given under a plan newer than the
+//! only on the host's word that nothing is left. The other road begins where no host runs it and none will. That word counts only when it was given under a plan newer than the
 //! order to leave ([`absence_counts`]): a late word about an earlier stay would otherwise let a VM go that is there.
 
+pub mod moving;
+
+use self::moving::Back;
 use crate::Verdict;
 use crate::leases::LeaseTrouble;
 use crate::placement::{self, Board, Refusal};
@@ -78,6 +82,36 @@ pub enum Step {
         /// Why now, one sentence.
         why: String,
     },
+    /// `On`, and to move: it is stopped first.
+    Depart {
+        /// Where it is to go.
+        to: HostId,
+        /// Why, one sentence.
+        why: String,
+    },
+    /// `Parked` -> `Moving`: it books the other host.
+    Move {
+        /// Where it goes.
+        to: HostId,
+        /// Why there, one sentence.
+        why: String,
+    },
+    /// `Moving` -> `On` the other host, which has everything of it.
+    Arrive {
+        /// That host's name, for the VM's history.
+        host_name: String,
+        /// That host's cluster, for the VM's history.
+        cluster: ClusterId,
+        /// Why, one sentence.
+        why: String,
+    },
+    /// `Moving` -> `Parked` where it came from.
+    TurnBack {
+        /// Why, one sentence.
+        why: String,
+        /// What becomes of the wish to move.
+        back: Back,
+    },
     /// What the guest wrote on persistent disks is to become the images' content, before it is removed.
     Give {
         /// The disks by number, and their images.
@@ -126,11 +160,14 @@ pub fn next(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdic
             Ok(why) => Verdict::Do(Step::Return { why }),
             Err(why) => Verdict::wait(why),
         },
-        VmPhase::Removing(None) => Verdict::Do(Step::Forget),
-        VmPhase::Removing(Some(host)) => match gone_from(vm, host, world) {
-            Ok(_) => Verdict::Do(Step::Forget),
-            Err(why) => Verdict::wait(why),
-        },
+        VmPhase::Moving { from, to } => moving::moving(vm, from, to, world, now),
+        VmPhase::Removing(host) => {
+            let waits = host.and_then(|host| gone_from(vm, host, world).err());
+            match waits.or_else(|| moving::left_behind(vm, world)) {
+                None => Verdict::Do(Step::Forget),
+                Some(why) => Verdict::wait(why),
+            }
+        }
     }
 }
 
@@ -319,7 +356,8 @@ fn ending(vm: &Vm, host: &Host, world: &dyn World, now: Timestamp) -> Option<Ver
     Some(Verdict::Do(if disks.is_empty() { Step::Remove } else { Step::Give { disks } }))
 }
 
-/// Where a VM that gave up its host is: off, and its disks there. It goes on there when it is to and there is room.
+/// Where a VM that gave up its host is: off, and its disks there. It goes on there when it is to and there is room, or
+/// on another host.
 fn parked(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
     if let Some(verdict) = ending(vm, host, world, now) {
         return verdict;
@@ -330,43 +368,47 @@ fn parked(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp
             "It gave up its CPU and memory; its disks wait on host {name}. Resume it to have it run there again."
         ));
     }
-    if let Some(target) = vm.spec.placement.target.filter(|target| *target != host.id) {
-        return stuck(
-            vm,
-            now,
-            format!("It is to run on host {target}, and its disks are on host {name}."),
-            TroubleClass::Permanent,
-        );
-    }
-    match board.returns(vm, host.id, world) {
-        Ok(()) => Verdict::Do(Step::Unpark {
+    let placement = &vm.spec.placement;
+    let sent_away = placement.target.is_some_and(|target| target != host.id);
+    let unpark = || {
+        Verdict::Do(Step::Unpark {
             host_name: name.to_string(),
             cluster: host.cluster,
             why: format!("It goes on on host {name}, where its disks are."),
-        }),
-        Err(why) => Verdict::wait(format!("Its disks are on host {name}, which cannot run it now: {why}.")),
+        })
+    };
+    let returns = board.returns(vm, host.id, world);
+    if !sent_away && placement.then.is_none() && returns.is_ok() {
+        return unpark();
+    }
+    let (why, until) = match moving::onward(vm, host, world, board, now) {
+        Ok(step) => return Verdict::Do(step),
+        Err(why) => why,
+    };
+    if sent_away {
+        let why = why.trim_end_matches('.');
+        return Verdict::Wait { why: format!("It is to move from host {name}, and cannot now: {why}."), until };
+    }
+    match returns {
+        Ok(()) => unpark(),
+        Err(here) => {
+            let why = why.trim_end_matches('.');
+            let says = format!("Its disks are on host {name}, which cannot run it now: {here}. Elsewhere: {why}.");
+            Verdict::Wait { why: says, until }
+        }
     }
 }
 
 /// What follows for a VM that is to leave its host once it rests.
-fn departure(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) -> Option<Verdict<Step>> {
+fn departure(vm: &Vm, host: &Host, world: &dyn World, board: &Board) -> Option<Verdict<Step>> {
     let placement = &vm.spec.placement;
     let name = &host.meta.name;
     let moves = placement.then.is_some();
     if !rests(vm) {
         return None;
     }
-    if placement.away && worth_keeping(vm) {
+    if (placement.away || moves) && worth_keeping(vm) {
         return Some(Verdict::Do(Step::Park { why: format!("It gave up its CPU and memory on host {name}.") }));
-    }
-    if moves && worth_keeping(vm) {
-        // It was not when the move was asked for; a later start made it so.
-        return Some(stuck(
-            vm,
-            now,
-            format!("It is to move, and its disks or its saved memory are on host {name} alone."),
-            TroubleClass::Permanent,
-        ));
     }
     if placement.away || moves {
         return Some(Verdict::Do(Step::Leave { why: format!("It leaves host {name} as asked."), refused: false }));
@@ -386,11 +428,11 @@ fn on(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) ->
     let name = &host.meta.name;
     let status = &vm.status;
     let pinned = vm.spec.placement.host == Some(host.id);
-    // From its first start its disks are worth keeping: then it stays whatever happens.
+    // From its first start its disks are worth keeping: then it goes nowhere without them.
     let may_leave = !status.ever_started && !pinned;
     let said = status.message.as_deref().unwrap_or("it gave no reason").trim_end_matches('.');
 
-    if let Some(verdict) = ending(vm, host, world, now).or_else(|| departure(vm, host, world, board, now)) {
+    if let Some(verdict) = ending(vm, host, world, now).or_else(|| departure(vm, host, world, board)) {
         return verdict;
     }
     if may_leave && host.spec.schedulable == Schedulable::Draining {
@@ -414,6 +456,9 @@ fn on(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) ->
     }
     match compare(vm) {
         Match::Same(what, more) => {
+            if let Some(verdict) = moving::departs(vm, host, world, board) {
+                return verdict;
+            }
             let failed = vm.attempt.as_ref().and_then(|attempt| Some((attempt.verb, attempt.failed.as_deref()?)));
             let failed = failed.map(|(verb, says)| {
                 format!(" The last {} failed: {}.", crate::vm_actions::word(verb), says.trim_end_matches('.'))
@@ -562,9 +607,28 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
             let VmPhase::Parked(host) = vm.phase else { return };
             vm.spec.placement.target = None;
             // The plan for its host changes with the phase alone; a new generation tells its answer from older ones.
-            changed(vm);
+            match vm.spec.placement.then.take() {
+                Some(power) => go_on(vm, power),
+                None => changed(vm),
+            }
             begin_stay(vm, host, host_name, *cluster, now);
             enter(vm, VmPhase::On(host), revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Depart { to, why } => {
+            moving::depart(vm, *to, now);
+            vm.why.clone_from(why);
+        }
+        Step::Move { to, why } => {
+            moving::set_out(vm, *to, revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::Arrive { host_name, cluster, why } => {
+            moving::arrive(vm, host_name, *cluster, revision, now);
+            vm.why.clone_from(why);
+        }
+        Step::TurnBack { why, back } => {
+            moving::turn_back(vm, *back, why, revision, now);
             vm.why.clone_from(why);
         }
         Step::Give { disks } => {
@@ -590,7 +654,8 @@ pub fn apply(vm: &mut Vm, step: &Step, revision: u64, now: Timestamp) {
 pub fn remove(vm: &mut Vm, revision: u64, now: Timestamp) {
     match vm.phase {
         VmPhase::Pending => enter(vm, VmPhase::Removing(None), revision, now),
-        VmPhase::On(host) | VmPhase::Parked(host) => {
+        VmPhase::On(host) | VmPhase::Parked(host) | VmPhase::Moving { from: host, .. } => {
+            moving::leave_ahead(vm, revision);
             if vm.status.observed == Observed::Absent {
                 vm.status.observed = Observed::Unknown;
             }
@@ -679,7 +744,8 @@ pub fn split_stay(vm: &mut Vm, verb: VmVerb, by: Option<UserId>, now: Timestamp)
 /// Somebody gives up everything the VM has on its host: it is removed there, disks included, and placed anew. `revision`
 /// is that of the picture the request was decided in ([`World::revision`]).
 pub fn recreate(vm: &mut Vm, revision: u64, now: Timestamp) {
-    if let VmPhase::On(host) | VmPhase::Parked(host) = vm.phase {
+    if let VmPhase::On(host) | VmPhase::Parked(host) | VmPhase::Moving { from: host, .. } = vm.phase {
+        moving::leave_ahead(vm, revision);
         if vm.status.observed == Observed::Absent {
             vm.status.observed = Observed::Unknown;
         }
@@ -689,6 +755,7 @@ pub fn recreate(vm: &mut Vm, revision: u64, now: Timestamp) {
     vm.spec.boot_seq = vm.spec.boot_seq.saturating_add(1);
     vm.spec.placement.away = false;
     vm.spec.placement.then = None;
+    vm.spec.placement.target = None;
     vm.spec.exports.clear();
     vm.attempt = None;
     changed(vm);

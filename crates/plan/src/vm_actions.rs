@@ -36,6 +36,8 @@ pub enum Standing {
     Stopped,
     /// It gave up its host, its disks kept.
     Undeployed,
+    /// It is on its way to another host.
+    Moving,
     /// Its host is at work on something that may turn out to be impossible: a device, a snapshot, a new size.
     Busy,
     /// Its host is out of touch.
@@ -61,6 +63,7 @@ impl Standing {
             Self::Off => "off",
             Self::Stopped => "stopped",
             Self::Undeployed => "undeployed",
+            Self::Moving => "on its way to another host",
             Self::Busy => "busy with an earlier action",
             Self::Unknown => "on a host that is out of touch",
             Self::Failed => "failed",
@@ -86,7 +89,9 @@ impl Standing {
         let saved = vm.spec.power == Power::Saved;
         match vm.phase {
             VmPhase::Removing(_) => Self::Ending,
-            VmPhase::On(_) | VmPhase::Parked(_) if vm.spec.terminate => Self::Ending,
+            VmPhase::On(_) | VmPhase::Parked(_) | VmPhase::Moving { .. } if vm.spec.terminate => Self::Ending,
+            VmPhase::Moving { .. } => Self::Moving,
+            VmPhase::Parked(_) if placement.then.is_some() => Self::Moving,
             VmPhase::Leaving(_) => Self::Stopping,
             VmPhase::Pending if placement.hold => Self::Held,
             VmPhase::Pending | VmPhase::Parked(_) if placement.away && saved => Self::Stopped,
@@ -312,11 +317,12 @@ pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Res
             }
             true
         }
-        (VmVerb::Terminate | VmVerb::TerminateHard, S::Off | S::Saved | S::Stopped | S::Undeployed)
+        (VmVerb::Terminate | VmVerb::TerminateHard, S::Off | S::Saved | S::Stopped | S::Undeployed | S::Moving)
             if gives_content(vm) =>
         {
             vm.spec.terminate = true;
             vm.spec.placement.away = false;
+            vm.spec.placement.then = None;
             vm.spec.power = Power::Off;
             true
         }
@@ -383,7 +389,7 @@ pub fn gives_content(vm: &Vm) -> bool {
 /// Has it placed on this host, once: a VM that waits, is held, or gave up its host.
 ///
 /// # Errors
-/// When it is on a host, or its disks are on another one.
+/// When it is on a host, or is to run on another one only.
 pub fn deploy(vm: &mut Vm, standing: Standing, host: HostId) -> Result<(), Refused> {
     if !matches!(standing, Standing::Pending | Standing::Held | Standing::Stopped | Standing::Undeployed) {
         return Err(Refused::state(vm, standing, VmVerb::Deploy));
@@ -401,11 +407,11 @@ pub fn deploy(vm: &mut Vm, standing: Standing, host: HostId) -> Result<(), Refus
     Ok(())
 }
 
-/// Moves it to another host: it is switched off (`how` says how), leaves its host, is placed on the other one and does
-/// there what it did before. Only a VM with no disks of its own and no saved memory can be moved.
+/// Moves it to another host: it is stopped (`how` says how), leaves its host with everything it has, and does on the other
+/// one what it did before.
 ///
 /// # Errors
-/// When the VM's state is not one for it, or its host has something of it that is nowhere else.
+/// When the VM's state is not one for it, or it is to run on another host only.
 pub fn migrate(vm: &mut Vm, standing: Standing, host: HostId, live: bool, how: Power) -> Result<(), Refused> {
     use Standing as S;
     let fits = matches!(standing, S::Running | S::Paused | S::Off | S::Saved | S::Unknown);
@@ -427,10 +433,15 @@ pub fn migrate(vm: &mut Vm, standing: Standing, host: HostId, live: bool, how: P
         ));
     }
     may_go(vm, host)?;
-    let runs = vm.spec.power.wants_process() && standing != S::Off;
+    let (then, meanwhile) = match standing {
+        S::Off => (Power::Off, Power::Off),
+        S::Saved => (Power::Saved, Power::Saved),
+        _ if vm.spec.power.wants_process() => (vm.spec.power, how),
+        _ => (vm.spec.power, vm.spec.power),
+    };
     vm.spec.placement.target = Some(host);
-    vm.spec.placement.then = Some(if runs { vm.spec.power } else { Power::Off });
-    vm.spec.power = if how == Power::Off { Power::Off } else { Power::OffHard };
+    vm.spec.placement.then = Some(then);
+    vm.spec.power = meanwhile;
     changed(vm);
     Ok(())
 }
@@ -444,16 +455,32 @@ fn may_go(vm: &Vm, host: HostId) -> Result<(), Refused> {
             "Choose that host, or take the rule away.",
         );
     }
-    match vm.phase {
-        VmPhase::On(at) | VmPhase::Parked(at) if at != host && crate::vm::worth_keeping(vm) => state(
-            format!(
-                "the disks or the saved memory of {} are on host {at} and cannot be moved to host {host}",
-                called(vm)
-            ),
-            "Save its disks as images and make another VM from them there.",
-        ),
-        _ => Ok(()),
+    if vm.remains.iter().any(|remains| remains.host == host) {
+        return state(
+            format!("host {host} has not removed yet what {} left there", called(vm)),
+            "Wait until it has, or choose another host.",
+        );
     }
+    Ok(())
+}
+
+/// Has a VM stay that is to move, or is on its way.
+///
+/// # Errors
+/// When it is not to move.
+pub fn cancel_move(vm: &mut Vm, standing: Standing, moment: Moment) -> Result<(), Refused> {
+    if crate::vm::moving::cancel(vm, moment.revision, moment.now) {
+        Ok(())
+    } else {
+        Err(Refused::state(vm, standing, VmVerb::Recover))
+    }
+}
+
+/// Whether it is to move to another host, or is on its way.
+#[must_use]
+pub fn moves(vm: &Vm) -> bool {
+    let on_its_way = matches!(vm.phase, VmPhase::Moving { .. });
+    on_its_way || matches!(vm.phase, VmPhase::On(_) | VmPhase::Parked(_)) && vm.spec.placement.then.is_some()
 }
 
 #[cfg(test)]

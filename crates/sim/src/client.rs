@@ -3,9 +3,9 @@
 use crate::chance::Chance;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
-use holm_desk::{Caller, Desk, Error, ErrorKind, Intent, PowerAction, VmChange};
+use holm_desk::{Caller, Desk, Error, ErrorKind, Intent, PowerAction, Recovery, VmChange};
 use holm_model::vms::{DiskDraft, NicDraft, Power, RestartPolicy, Vm, VmDraft, VmVerb};
-use holm_model::{Attributes, CpuShare, OperationId, VmId};
+use holm_model::{Attributes, CpuShare, HostId, OperationId, VmId};
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ enum What {
     DropSnapshot(u32),
     DiskSnapshot(u32),
     DropDiskSnapshot(u32, u32),
+    Migrate(HostId, Power),
+    StayPut,
     Delete,
 }
 
@@ -135,7 +137,13 @@ impl Client {
         if self.wishes[at].queue.iter().any(|request| ends(&request.what)) {
             return;
         }
-        let what = match self.chance.below(24) {
+        let what = match self.chance.below(29) {
+            24..=26 => {
+                let how = self.chance.pick(&[Power::Saved, Power::Off, Power::OffHard]).unwrap_or(Power::Saved);
+                What::Migrate(HostId(u32::try_from(self.chance.below(self.hosts.into())).unwrap_or(0)), how)
+            }
+            27 => What::Act(VmVerb::Resched),
+            28 => What::StayPut,
             12 => What::Act(VmVerb::Suspend),
             13 | 14 => What::Act(VmVerb::Resume),
             15 => What::Act(VmVerb::Undeploy),
@@ -239,6 +247,8 @@ impl Client {
                 }
                 accepted
             }
+            What::Migrate(host, how) => desk.vm_migrate(caller, &intent, id()?, host, false, how).await?,
+            What::StayPut => desk.vm_recover(caller, &intent, id()?, Recovery::Failure).await?,
             What::AttachDisk(draft) => desk.vm_attach_disk(caller, &intent, id()?, draft).await?,
             What::DetachDisk(disk) => desk.vm_detach_disk(caller, &intent, id()?, disk).await?,
             What::AttachNic(draft) => desk.vm_attach_nic(caller, &intent, id()?, draft).await?,
@@ -274,7 +284,8 @@ impl Client {
             vm.spec.boot_seq
         ));
         self.wishes[at].id = Some(vm.id);
-        self.wishes[at].power = vm.spec.power;
+        // What moves is stopped on the way, and that is nobody's wish.
+        self.wishes[at].power = vm.spec.placement.then.unwrap_or(vm.spec.power);
         Ok(())
     }
 }
@@ -293,6 +304,8 @@ fn short(what: &What) -> String {
         What::DropSnapshot(snapshot) => format!("drop snapshot {snapshot}"),
         What::DiskSnapshot(disk) => format!("snapshot disk {disk}"),
         What::DropDiskSnapshot(disk, snapshot) => format!("drop snapshot {snapshot} of disk {disk}"),
+        What::Migrate(host, how) => format!("migrate to {host} by {how:?}"),
+        What::StayPut => "cancel the move".into(),
         What::Delete => "delete".into(),
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::{Line, Wire};
 use anyhow::Context as _;
 use holm_blobs::ImageStore;
 use holm_desk::HostChange;
-use holm_driver::fake::RuntimeClock;
+use holm_driver::fake::{FakePush, RuntimeClock};
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::Schedulable;
 use holm_model::operations::{Operation, OperationState};
@@ -105,6 +105,8 @@ struct Cloud {
     /// What was said last of each VM, so that the trace has changes only.
     said: BTreeMap<VmId, String>,
     processes: BTreeSet<(HostId, VmId, u32)>,
+    /// What guests wrote last on their disks.
+    written: BTreeMap<VmId, BTreeMap<u32, u64>>,
 }
 
 impl Cloud {
@@ -117,10 +119,19 @@ impl Cloud {
         let front = SharedFront::new(images, clock.clone(), chance.fork(), sabotage, trace.clone());
         let tampering = Tampering::new(sabotage, chance.fork());
         let watch = Watch::default();
+        let disk = Arc::new(FakePush::new());
         let edges = (0..script.hosts)
             .map(|id| {
                 let wire = Wire::new(HostId(id), front.clone(), chance.fork(), tampering.clone());
-                Edge::new(HostId(id), wire, clock.clone(), chance.fork(), sabotage, trace.clone(), watch.clone())
+                Edge::new(
+                    HostId(id),
+                    (wire, disk.clone()),
+                    clock.clone(),
+                    chance.fork(),
+                    sabotage,
+                    trace.clone(),
+                    watch.clone(),
+                )
             })
             .collect();
         let client = Client::new(script.hosts, chance.fork(), sabotage, trace.clone());
@@ -138,6 +149,7 @@ impl Cloud {
             wrong: Vec::new(),
             said: BTreeMap::new(),
             processes: BTreeSet::new(),
+            written: BTreeMap::new(),
         })
     }
 
@@ -310,12 +322,26 @@ impl Cloud {
         }
     }
 
-    /// A guest dies, shuts itself down or changes its manners.
+    /// A guest dies, shuts itself down, changes its manners, or writes on its disks.
     fn guest_acts(&mut self, at: usize) {
         let edge = &self.edges[at];
         let guests: Vec<VmId> = edge.found().processes;
         let Some(vm) = self.chance.pick(&guests) else { return };
-        match self.chance.below(3) {
+        match self.chance.below(6) {
+            3.. => {
+                // Before the front-end has heard that it runs, it may still take it away from there.
+                let here = VmPhase::On(edge.id);
+                let rows = self.front.rows();
+                let known = rows
+                    .and_then(|rows| rows.vm(vm).map(|vm| vm.status.ever_started && vm.phase == here))
+                    .unwrap_or_default();
+                if let Some(work) = edge.hardware.guest_works(vm).filter(|_| known) {
+                    let disks = edge.hardware.truth().disks;
+                    let written = disks.iter().filter(|((owner, _), disk)| *owner == vm && disk.content == work);
+                    self.written.entry(vm).or_default().extend(written.map(|((_, disk), _)| (*disk, work)));
+                    self.trace.say(format!("guest {vm} on host {} writes {work}", edge.id));
+                }
+            }
             0 => {
                 edge.hardware.guest_dies(vm, "the simulated guest died");
                 self.trace.say(format!("guest {vm} on host {} dies", edge.id));
@@ -400,10 +426,34 @@ impl Cloud {
         self.tell(&rows);
         let found = self.found();
         self.wrong.extend(audit::check(&*rows, &found).iter().map(ToString::to_string));
+        self.nothing_is_lost(&rows);
         for edge in &self.edges {
             let booked = rows.booked(edge.id);
             if booked.cpu > edge.cpu || booked.memory_mib > edge.memory_mib {
                 self.wrong.push(format!("host {} has less than what is booked on it: {booked:?}", edge.id));
+            }
+        }
+    }
+
+    /// What guests wrote is on their disks, wherever they are.
+    fn nothing_is_lost(&mut self, rows: &Snapshot) {
+        self.written.retain(|vm, _| rows.vm(*vm).is_some());
+        for (id, written) in &self.written {
+            let Some(vm) = rows.vm(*id) else { continue };
+            let (VmPhase::On(host) | VmPhase::Parked(host) | VmPhase::Moving { from: host, .. }) = vm.phase else {
+                continue;
+            };
+            let Some(edge) = self.edges.iter().find(|edge| edge.id == host) else { continue };
+            let disks = edge.hardware.truth().disks;
+            for disk in vm.spec.disks.iter().filter(|disk| written.contains_key(&disk.id)) {
+                let there = disks.get(&(*id, disk.id)).map(|disk| disk.content);
+                if there.as_ref() != written.get(&disk.id) {
+                    let wrote = written.get(&disk.id);
+                    self.wrong.push(format!(
+                        "vm {id} is {:?}: its guest wrote {wrote:?} on disk {}, and there is {there:?}",
+                        vm.phase, disk.id
+                    ));
+                }
             }
         }
     }
@@ -451,10 +501,11 @@ impl Cloud {
         for wish in &self.client.wishes {
             let row = wish.id.and_then(|id| rows.vm(id));
             match row {
-                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => restless.extend(
-                    (vm.spec.power != wish.power)
-                        .then(|| format!("vm {} is to be {:?}, not {:?}", vm.id, wish.power, vm.spec.power)),
-                ),
+                Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => {
+                    let power = vm.spec.placement.then.unwrap_or(vm.spec.power);
+                    let says = || format!("vm {} is to be {:?}, not {power:?}", vm.id, wish.power);
+                    restless.extend((power != wish.power).then(says));
+                }
                 Some(vm) => restless.push(format!("vm {} ({}) is not what was asked for", vm.id, vm.meta.name)),
                 None if wish.lives() => restless.push(format!("{} was accepted and is not there", wish.name)),
                 None => {}
@@ -536,14 +587,23 @@ fn may_rest_so(vm: &Vm, rows: &Snapshot, board: &Board) -> bool {
                 && vm.status.boot_seq >= vm.spec.boot_seq
         }
         // It can go on nowhere but where its disks are.
-        VmPhase::Parked(host) => board.returns(vm, host, &**rows).is_err(),
-        VmPhase::Leaving(_) | VmPhase::Removing(_) => false,
+        VmPhase::Parked(host) => {
+            let sent = vm.spec.placement.target.is_some_and(|target| target != host);
+            (sent || board.returns(vm, host, &**rows).is_err()) && board.elsewhere(vm, host, &**rows).is_err()
+        }
+        VmPhase::Leaving(_) | VmPhase::Removing(_) | VmPhase::Moving { .. } => false,
     }
 }
 
 /// Does to the rows what an engine without its guards would do.
 fn sabotage_rows(sabotage: Sabotage, store: &Store) {
-    if !matches!(sabotage, Sabotage::PlacesWhileLeaving | Sabotage::ForgetsWithoutAsking) {
+    if !matches!(
+        sabotage,
+        Sabotage::PlacesWhileLeaving
+            | Sabotage::ForgetsWithoutAsking
+            | Sabotage::ArrivesUnasked
+            | Sabotage::ForgetsRemains
+    ) {
         return;
     }
     let written = store.write(move |tx| {
@@ -554,6 +614,16 @@ fn sabotage_rows(sabotage: Sabotage, store: &Store) {
                 VmPhase::Leaving(_) if sabotage == Sabotage::PlacesWhileLeaving => {
                     let step = holm_plan::vm::Step::Return { why: "nobody asked the host".into() };
                     holm_plan::vm::apply(&mut vm, &step, tx.revision(), now);
+                    tx.put(vm);
+                }
+                VmPhase::Moving { .. } if sabotage == Sabotage::ArrivesUnasked => {
+                    let (host_name, cluster) = (String::new(), holm_model::ClusterId(0));
+                    let step = holm_plan::vm::Step::Arrive { host_name, cluster, why: "nobody asked the host".into() };
+                    holm_plan::vm::apply(&mut vm, &step, tx.revision(), now);
+                    tx.put(vm);
+                }
+                _ if sabotage == Sabotage::ForgetsRemains && !vm.remains.is_empty() => {
+                    vm.remains.clear();
                     tx.put(vm);
                 }
                 VmPhase::Removing(_) if sabotage == Sabotage::ForgetsWithoutAsking => {

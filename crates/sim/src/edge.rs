@@ -1,6 +1,7 @@
 //! One simulated host: hardware that outlives its agent, a ledger that outlives both, and an agent that comes and goes.
 
 use crate::chance::Chance;
+use crate::depot::Depot;
 use crate::mortal::{Fate, Mortal};
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
@@ -74,6 +75,7 @@ pub(crate) struct Edge {
     ledger: SimLedger,
     clock: Arc<dyn Clock>,
     chance: Chance,
+    depot: Arc<Depot>,
     trace: Trace,
     weather: Arc<Mutex<Weather>>,
     agent: Option<(Fate, JoinHandle<Option<()>>)>,
@@ -86,7 +88,7 @@ pub(crate) struct Edge {
 impl Edge {
     pub(crate) fn new(
         id: HostId,
-        wire: Wire,
+        (wire, disk): (Wire, Arc<FakePush>),
         clock: Arc<dyn Clock>,
         chance: Chance,
         sabotage: Sabotage,
@@ -116,10 +118,13 @@ impl Edge {
             forgetful: sabotage == Sabotage::ForgetfulLedger,
             state: Arc::default(),
         };
+        let images = FakeFetch::new();
+        let depot = Arc::new(Depot { host: id, wire: wire.clone(), chance: chance.fork(), disk, images });
         Self {
             id,
             hardware,
             wire,
+            depot,
             ledger,
             clock,
             chance,
@@ -155,8 +160,8 @@ impl Edge {
             ledger: Box::new(self.ledger.clone()),
             drivers: self.hardware.drivers(),
             dial: Arc::new(self.wire.clone()),
-            fetch: Arc::new(FakeFetch::new()),
-            push: Arc::new(FakePush::new()),
+            fetch: self.depot.clone(),
+            push: self.depot.clone(),
             clock: self.clock.clone(),
             random: Arc::new(move || dice.next()),
             settings: Settings { starts_at_once: 2, grace: self.grace, ..Settings::default() },

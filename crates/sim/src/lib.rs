@@ -17,6 +17,7 @@
 mod chance;
 mod client;
 mod cloud;
+mod depot;
 mod edge;
 mod first_rows;
 mod front;

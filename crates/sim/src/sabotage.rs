@@ -28,6 +28,10 @@ pub enum Sabotage {
     PlacesWhileLeaving,
     /// The engine deletes a VM's row without waiting for its host.
     ForgetsWithoutAsking,
+    /// A VM that moves is taken for arrived without its new host's word.
+    ArrivesUnasked,
+    /// What a VM left behind is forgotten without its old host's word.
+    ForgetsRemains,
     /// A commit is acknowledged before it is durable; a crash takes the last ones back.
     ForgetfulJournal,
     /// An agent follows a plan before it is in the ledger, and a crash finds an older one there.
@@ -40,12 +44,14 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// Every way to break a rule.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::OldPlans,
         Self::LateReports,
         Self::AnyAbsence,
         Self::PlacesWhileLeaving,
         Self::ForgetsWithoutAsking,
+        Self::ArrivesUnasked,
+        Self::ForgetsRemains,
         Self::ForgetfulJournal,
         Self::ForgetfulLedger,
         Self::Overbooking,

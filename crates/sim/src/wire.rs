@@ -83,6 +83,16 @@ impl Wire {
         self.state().reachable
     }
 
+    /// Where it leads.
+    pub(crate) fn front(&self) -> &SharedFront {
+        &self.0.front
+    }
+
+    /// Whether anything may still break.
+    pub(crate) fn is_rough(&self) -> bool {
+        !self.state().calm
+    }
+
     /// From now on links are quick.
     pub(crate) fn calm(&self) {
         let mut state = self.state();

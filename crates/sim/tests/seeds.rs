@@ -74,6 +74,16 @@ fn is_noticed_in(script: Script, seeds: std::ops::Range<u64>) {
 }
 
 #[test]
+fn a_vm_that_arrives_without_its_hosts_word_is_noticed() {
+    is_noticed(Sabotage::ArrivesUnasked, 0..20);
+}
+
+#[test]
+fn what_a_vm_left_behind_and_nobody_remembers_is_noticed() {
+    is_noticed(Sabotage::ForgetsRemains, 0..20);
+}
+
+#[test]
 fn an_agent_that_follows_old_plans_is_noticed() {
     is_noticed(Sabotage::OldPlans, 0..20);
 }

@@ -23,7 +23,9 @@ use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Proof, Secret, Token, User};
 use holm_model::vdcs::{Vdc, VdcMember};
 use holm_model::vm_groups::{Role, VmGroup};
-use holm_model::vms::{Attempt, Bound, EndedVm, LastAction, NicLease, PlacementRecord, Vm, VmPhase, VmSpec, VmStatus};
+use holm_model::vms::{
+    Attempt, Bound, EndedVm, LastAction, Luggage, NicLease, PlacementRecord, Remains, Vm, VmPhase, VmSpec, VmStatus,
+};
 use holm_model::zones::Zone;
 use holm_model::{
     AclId, Attributes, ClusterId, DatastoreId, DocumentId, GroupId, HostId, ImageId, JoinTokenId, Meta, Name,
@@ -173,6 +175,10 @@ document! {
         attempt: Option<Attempt>,
         #[serde(default, skip_serializing_if = "Bound::is_empty")]
         bound: Bound,
+        #[serde(default)]
+        luggage: Luggage,
+        #[serde(default)]
+        remains: Vec<Remains>,
     }
 }
 

@@ -15,7 +15,7 @@ use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
 use holm_model::vdcs::Vdc;
 use holm_model::vm_groups::VmGroup;
-use holm_model::vms::{Boot, DiskSpec, EndedVm, NicLease, NicSpec, Vm};
+use holm_model::vms::{Boot, DiskSpec, EndedVm, NicLease, NicSpec, Remains, Vm};
 use holm_model::zones::Zone;
 use holm_model::{
     Booked, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, JoinTokenId, NetworkId, ObjectRef, OperationId,
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// The indexes over all tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Indexes {
-    /// VMs whose phase names a host.
+    /// VMs of which hosts have anything, or may have.
     pub(crate) on_host: OrdSet<(HostId, VmId)>,
     /// VMs whose phase names no host.
     pub(crate) unplaced: OrdSet<VmId>,
@@ -154,8 +154,15 @@ fn needs(vm: &Vm) -> (&[DiskSpec], &Boot) {
 }
 
 /// What one VM books, and where.
-fn booking(vm: &Vm) -> Option<(HostId, Booked)> {
-    vm.books()
+type Bookings = [Option<(HostId, Booked)>; 2];
+
+/// What one VM books, and where, and what it left elsewhere.
+fn booking(vm: &Vm) -> (Bookings, &[Remains]) {
+    ([vm.books(), vm.books_ahead()], &vm.remains)
+}
+
+fn books(vm: Option<&Vm>) -> impl Iterator<Item = (HostId, Booked)> {
+    vm.into_iter().flat_map(|vm| booking(vm).0).flatten()
 }
 
 impl Indexes {
@@ -163,14 +170,14 @@ impl Indexes {
         // Most changes of a VM are reports, which no index depends on; they are seen here and cost nothing more.
         let host = |vm: Option<&Vm>| vm.and_then(|v| v.phase.host());
         if old.map(booking) != new.map(booking) {
-            let placed = |vm: Option<&Vm>| one(vm.and_then(|v| Some((v.phase.host()?, v.id))));
+            let placed = |vm: Option<&Vm>| vm.into_iter().flat_map(|v| v.hosts().map(|host| (host, v.id))).collect();
             replace(&mut self.on_host, placed(old), placed(new));
             let unplaced = |vm: Option<&Vm>| one(vm.filter(|v| host(Some(v)).is_none()).map(|v| v.id));
             replace(&mut self.unplaced, unplaced(old), unplaced(new));
-            if let Some((host, less)) = old.and_then(booking) {
+            for (host, less) in books(old) {
                 self.book(host, less, false);
             }
-            if let Some((host, more)) = new.and_then(booking) {
+            for (host, more) in books(new) {
                 self.book(host, more, true);
             }
         }

@@ -34,6 +34,9 @@ pub const IMAGE_PATH: &str = "/link/v1/images";
 /// Where an agent sends a copy of a disk that becomes an image: GET and PUT `{EXPORT_PATH}/{image}`, with the query
 /// `size` and `digest` of the copy, and with PUT also `offset`. Both answer [`ExportArrived`].
 pub const EXPORT_PATH: &str = "/link/v1/exports";
+/// Where an agent sends a part of a VM that moves: GET and PUT `{PART_PATH}/{vm}/{part}`, with the query and the answers of
+/// [`EXPORT_PATH`]. The host it goes to gets it at [`IMAGE_PATH`], by its digest.
+pub const PART_PATH: &str = "/link/v1/parts";
 /// Seconds between beats of an otherwise silent link.
 pub const BEAT_S: u64 = 5;
 /// Largest text message either side accepts, bytes.
@@ -84,12 +87,12 @@ pub struct RenewAnswer {
     pub certificate_pem: String,
 }
 
-/// How much of a copy of a disk has arrived.
+/// How much of a copy of a disk, or of a part of a VM, has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportArrived {
     /// Bytes of this very copy that are safely there; the next piece starts at this offset.
     pub received: u64,
-    /// Whether the image has its content.
+    /// Whether all of it has, and is what it should be.
     pub complete: bool,
 }
 

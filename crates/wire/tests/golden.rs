@@ -89,6 +89,8 @@ fn plan() -> HostPlan {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         }],
         absent: vec![VmId(7)],
         networks: vec![NetworkPlan::new(NetworkId(0), "default".into(), spec)],

@@ -53,6 +53,8 @@ pub fn vm(id: u32) -> VmPlan {
         snapshots: vec![],
         revert: None,
         exports: vec![],
+        sends: false,
+        receives: None,
     }
 }
 
@@ -193,6 +195,11 @@ impl World {
         }
     }
 
+    /// Another host over the same front-end's files.
+    pub fn beside(&self) -> Self {
+        Self { push: self.push.clone(), ..Self::new() }
+    }
+
     pub fn parts(&self) -> AgentParts {
         AgentParts {
             cloud: CLOUD,
@@ -211,6 +218,11 @@ impl World {
                 ..Settings::default()
             },
         }
+    }
+
+    /// As [`Self::parts`], fetching what was pushed.
+    pub fn receiving(&self) -> AgentParts {
+        AgentParts { fetch: self.push.clone(), ..self.parts() }
     }
 
     pub async fn agent(&self) -> AgentHandle {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use tokio::io::AsyncReadExt;
 
 /// A guest that has booted as far as it says on its serial line.
-async fn booted(ground: &dyn Ground, drivers: &Drivers, vm: VmId) -> Result<MachineOrder, Broken> {
+pub(super) async fn booted(ground: &dyn Ground, drivers: &Drivers, vm: VmId) -> Result<MachineOrder, Broken> {
     let mut plan = ground.plan(vm);
     plan.disks.truncate(1);
     let order = prepare(ground, drivers, &plan).await?;
@@ -28,7 +28,7 @@ async fn speaks(ground: &dyn Ground, drivers: &Drivers, vm: VmId) -> Result<(), 
     .await
 }
 
-async fn end(ground: &dyn Ground, drivers: &Drivers, vm: VmId) -> Result<(), Broken> {
+pub(super) async fn end(ground: &dyn Ground, drivers: &Drivers, vm: VmId) -> Result<(), Broken> {
     remove(drivers, vm).await?;
     drivers.links.ensure_network_absent(ground.network().id).await?;
     Ok(())

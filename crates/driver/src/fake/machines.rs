@@ -9,9 +9,10 @@ use crate::{
 use async_trait::async_trait;
 use holm_model::host_plan::SnapshotRef;
 use holm_model::hosts::Accelerator;
-use holm_model::vms::{Export, Power};
+use holm_model::vms::{Export, Parcel, Part, Power};
 use holm_model::{ImageId, Timestamp, VmId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -386,6 +387,18 @@ impl Machines for FakeHost {
 
     async fn ensure_copies(&self, vm: VmId, keep: &BTreeSet<ImageId>) -> Result<(), Fault> {
         self.drop_copies(vm, keep).await
+    }
+
+    async fn parts(&self, order: &MachineOrder) -> Result<Vec<Parcel>, Fault> {
+        self.pack(order).await
+    }
+
+    async fn read_part(&self, order: &MachineOrder, part: Part, offset: u64) -> Result<FetchStream, Fault> {
+        self.packed(order, part, offset).await
+    }
+
+    async fn adopt(&self, vm: VmId, part: Part, file: &Path) -> Result<(), Fault> {
+        self.adopt_part(vm, part, file).await
     }
 
     async fn press_power(&self, vm: VmId) -> Result<(), Fault> {

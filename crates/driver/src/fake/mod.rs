@@ -16,6 +16,7 @@ mod copies;
 mod keep;
 mod links;
 mod machines;
+mod moving;
 mod probe;
 mod serial;
 mod volumes;
@@ -27,6 +28,7 @@ use crate::{DiskCopy, Drivers, Ended, Fault, MachineEvent, Port};
 use holm_model::host_plan::{ContextFiles, ImageRef, NetworkPlan, SnapshotRef};
 use holm_model::hosts::{Accelerator, HostFacts};
 use holm_model::{Clock, ImageId, NetworkId, Timestamp, VmId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -51,6 +53,9 @@ pub enum Verb {
     EnsureCopy,
     ReadCopy,
     EnsureCopies,
+    Parts,
+    ReadPart,
+    Adopt,
     PressPower,
     EnsureOff,
     MachineAbsent,
@@ -59,6 +64,8 @@ pub enum Verb {
     Screen,
     VolumesSurvey,
     EnsureImage,
+    EnsurePart,
+    AdoptDisk,
     PruneImages,
     EnsureDisk,
     EnsureMedia,
@@ -83,10 +90,11 @@ impl Verb {
             | Self::EnsureSnapshot
             | Self::SnapshotAbsent
             | Self::Revert
+            | Self::Adopt
             | Self::PressPower
             | Self::EnsureOff
             | Self::MachineAbsent => Some(0),
-            Self::EnsureDisk | Self::EnsureMedia | Self::VolumesAbsent => Some(1),
+            Self::EnsureDisk | Self::AdoptDisk | Self::EnsureMedia | Self::VolumesAbsent => Some(1),
             Self::EnsurePort | Self::PortsAbsent => Some(2),
             Self::EnsureCopy | Self::EnsureCopies => Some(3),
             _ => None,
@@ -128,7 +136,7 @@ struct Rule {
 }
 
 /// A process on the fake host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FakeProcess {
     /// Its id; never used twice.
     pub pid: u32,
@@ -205,6 +213,10 @@ pub struct Truth {
     pub images: BTreeMap<String, u64>,
     /// Bytes of images whose fetch was interrupted.
     pub partial: BTreeMap<String, u64>,
+    /// Parts that came from other hosts and were not taken yet, by digest.
+    pub parts: BTreeMap<String, Vec<u8>>,
+    /// What has arrived of parts whose fetch was interrupted.
+    pub partial_parts: BTreeMap<String, Vec<u8>>,
     /// Disks.
     pub disks: BTreeMap<(VmId, u32), FakeDisk>,
     /// Context media.

@@ -1,12 +1,13 @@
 //! Images, disks and media of the fake host.
 
 use super::{FakeDisk, FakeHost, Verb};
-use crate::{DiskCopy, Fault, Fetch, FetchStream, Push, Volumes, VolumesSeen};
+use crate::{DiskCopy, Fault, Fetch, FetchStream, Freight, Push, Volumes, VolumesSeen};
 use async_trait::async_trait;
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
+use holm_model::vms::Parcel;
 use holm_model::{ImageId, VmId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use tokio::io::{AsyncReadExt, ReadBuf};
@@ -91,9 +92,19 @@ impl Volumes for FakeHost {
             }
             state.truth.images.retain(|digest, _| keep.contains(digest));
             state.truth.partial.clear();
+            state.truth.partial_parts.clear();
+            state.truth.parts.retain(|digest, _| keep.contains(digest));
             before - state.truth.images.len()
         };
         under.finish(removed).await
+    }
+
+    async fn ensure_part(&self, parcel: &Parcel, from: &dyn Fetch) -> Result<PathBuf, Fault> {
+        self.bring(parcel, from).await
+    }
+
+    async fn adopt_disk(&self, vm: VmId, disk: &DiskPlan, file: &Path) -> Result<(), Fault> {
+        self.adopt_as_disk(vm, disk, file).await
     }
 
     async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, open: bool) -> Result<PathBuf, Fault> {
@@ -210,7 +221,7 @@ impl Fetch for FakeFetch {
     }
 }
 
-/// Takes copies of disks and counts their bytes.
+/// Takes copies of disks and counts their bytes; takes parts of VMs, keeps them, and serves them again.
 #[derive(Default)]
 pub struct FakePush {
     state: Mutex<PushState>,
@@ -218,8 +229,10 @@ pub struct FakePush {
 
 #[derive(Default)]
 struct PushState {
-    arrived: BTreeMap<ImageId, (String, u64)>,
-    complete: BTreeSet<ImageId>,
+    arrived: BTreeMap<Freight, (String, u64)>,
+    complete: BTreeSet<Freight>,
+    /// What has arrived of parts, by digest.
+    parts: BTreeMap<String, Vec<u8>>,
     fault: Option<Fault>,
     cut_after: Option<u64>,
 }
@@ -244,7 +257,18 @@ impl FakePush {
     /// Images that have all their bytes.
     #[must_use]
     pub fn complete(&self) -> BTreeSet<ImageId> {
-        self.lock().complete.clone()
+        let state = self.lock();
+        let image = |freight: &Freight| match freight {
+            Freight::Copy(image) => Some(*image),
+            Freight::Part(..) => None,
+        };
+        state.complete.iter().filter_map(image).collect()
+    }
+
+    /// The part with this digest, as far as it has arrived.
+    #[must_use]
+    pub fn part(&self, digest: &str) -> Option<Vec<u8>> {
+        self.lock().parts.get(digest).cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PushState> {
@@ -254,23 +278,28 @@ impl FakePush {
 
 #[async_trait]
 impl Push for FakePush {
-    async fn arrived(&self, image: ImageId, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
+    async fn arrived(&self, freight: Freight, copy: &DiskCopy) -> Result<Option<u64>, Fault> {
         tokio::task::yield_now().await;
         let mut state = self.lock();
         if let Some(fault) = &state.fault {
             return Err(fault.clone());
         }
-        if state.complete.contains(&image) {
+        if let Freight::Part(..) = freight {
+            // Each part counts for what it holds.
+            let there = state.parts.get(&copy.digest).map_or(0, |bytes| bytes.len() as u64);
+            return Ok((there < copy.size).then_some(there));
+        }
+        if state.complete.contains(&freight) {
             return Ok(None);
         }
-        let entry = state.arrived.entry(image).or_insert_with(|| (copy.digest.clone(), 0));
+        let entry = state.arrived.entry(freight).or_insert_with(|| (copy.digest.clone(), 0));
         if entry.0 != copy.digest {
             *entry = (copy.digest.clone(), 0);
         }
         Ok(Some(entry.1))
     }
 
-    async fn push(&self, image: ImageId, copy: &DiskCopy, offset: u64, mut bytes: FetchStream) -> Result<(), Fault> {
+    async fn push(&self, freight: Freight, copy: &DiskCopy, offset: u64, mut bytes: FetchStream) -> Result<(), Fault> {
         let mut block = vec![0; 64 << 10];
         let cut = self.lock().cut_after.take();
         let mut have = offset;
@@ -281,20 +310,40 @@ impl Push for FakePush {
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());
             }
-            state.arrived.insert(image, (copy.digest.clone(), have.min(copy.size)));
+            if let Freight::Part(..) = freight {
+                let kept = state.parts.entry(copy.digest.clone()).or_default();
+                kept.truncate(usize::try_from(have).unwrap_or(usize::MAX).saturating_sub(count));
+                kept.extend_from_slice(&block[..count]);
+            }
+            state.arrived.insert(freight, (copy.digest.clone(), have.min(copy.size)));
             if count == 0 {
                 break;
             }
             if cut.is_some_and(|cut| have - offset >= cut) {
-                return Err(Fault::transient(format!(
-                    "sending image {image}: the connection broke after {have} bytes"
-                )));
+                return Err(Fault::transient(format!("sending {freight}: the connection broke after {have} bytes")));
             }
         }
         if have == copy.size {
-            self.lock().complete.insert(image);
+            self.lock().complete.insert(freight);
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Fetch for FakePush {
+    async fn fetch(&self, image: &ImageRef, offset: u64) -> Result<FetchStream, Fault> {
+        tokio::task::yield_now().await;
+        if let Some(fault) = &self.lock().fault {
+            return Err(fault.clone());
+        }
+        Ok(match self.part(&image.digest) {
+            Some(bytes) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                Box::new(std::io::Cursor::new(bytes[from..].to_vec()))
+            }
+            None => zeros(image.file_size.saturating_sub(offset)),
+        })
     }
 }
 

@@ -6,17 +6,18 @@ use super::identity::{self, Lock};
 use super::qmp::QmpError;
 use super::start;
 use super::watch::Office;
-use super::{cgroups, copies, logs, record, save, shape, snapshots};
+use super::{cgroups, copies, logs, parts, record, save, shape, snapshots};
 use crate::settings::LinuxSettings;
 use async_trait::async_trait;
 use futures::future::join_all;
 use holm_driver::{ByteStream, DiskCopy, Fault, FetchStream, MachineEvent, MachineOrder, MachineSeen, Machines, Shape};
 use holm_model::host_plan::SnapshotRef;
-use holm_model::vms::Export;
+use holm_model::vms::{Export, Parcel, Part};
 use holm_model::{ImageId, VmId};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -257,6 +258,24 @@ impl Machines for QemuMachines {
         let guest = self.guest(vm);
         let found = guest.find(&self.office).await?;
         copies::keep_only(&guest, &found, keep).await
+    }
+
+    async fn parts(&self, order: &MachineOrder) -> Result<Vec<Parcel>, Fault> {
+        let guest = self.guest(order.plan.id);
+        // Without the guest's turn: hashing takes long, and whoever starts it meanwhile has another plan.
+        let found = guest.find(&self.office).await?;
+        parts::list(&guest, &found, order).await
+    }
+
+    async fn read_part(&self, order: &MachineOrder, part: Part, offset: u64) -> Result<FetchStream, Fault> {
+        parts::read(&self.guest(order.plan.id), order, part, offset).await
+    }
+
+    async fn adopt(&self, vm: VmId, part: Part, file: &Path) -> Result<(), Fault> {
+        let guest = self.guest(vm);
+        let _turn = guest.turn.lock().await;
+        let found = guest.find(&self.office).await?;
+        parts::adopt(&guest, &found, part, file).await
     }
 
     async fn press_power(&self, vm: VmId) -> Result<(), Fault> {

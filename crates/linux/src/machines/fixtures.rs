@@ -32,6 +32,8 @@ pub fn order(vm: u32) -> MachineOrder {
             snapshots: vec![],
             revert: None,
             exports: vec![],
+            sends: false,
+            receives: None,
         },
         disks: vec![],
         kernel: None,

@@ -33,6 +33,7 @@ mod guest;
 mod identity;
 mod launch;
 mod logs;
+mod parts;
 mod pci;
 pub mod purge;
 mod qemu;

@@ -146,6 +146,8 @@ pub(super) fn shape(plan: &VmPlan) -> VmPlan {
     plan.snapshots.clear();
     plan.revert = None;
     plan.exports.clear();
+    plan.sends = false;
+    plan.receives = None;
     plan
 }
 

@@ -17,6 +17,7 @@ use super::start::remove_file;
 use crate::volumes::{free_bytes, space_fault};
 use holm_driver::{Fault, MachineOrder};
 use holm_model::VmId;
+use holm_model::hosts::Accelerator;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -71,7 +72,7 @@ pub(super) struct Saved {
 }
 
 /// The order to go on from saved memory; `None` when there is none, and a reason when `order` lacks what it needs.
-pub(super) fn order(dirs: &Dirs, order: &MachineOrder) -> Result<Option<Saved>, String> {
+pub(super) fn order(dirs: &Dirs, order: &MachineOrder, by: Accelerator) -> Result<Option<Saved>, String> {
     if !there_is(dirs) {
         return Ok(None);
     }
@@ -79,6 +80,9 @@ pub(super) fn order(dirs: &Dirs, order: &MachineOrder) -> Result<Option<Saved>, 
     let bytes = dirs.memory().metadata().map_or(0, |m| m.len());
     if bytes != note.bytes {
         return Err(format!("it has {bytes} bytes instead of {}", note.bytes));
+    }
+    if note.started.accelerator != by {
+        return Err(format!("it was executed by {}, and here it is by {by}", note.started.accelerator));
     }
     let was = &note.started.plan;
     let mut again = order.clone();

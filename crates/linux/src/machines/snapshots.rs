@@ -6,7 +6,7 @@
 
 use super::devices::disk_node;
 use super::driver::{COMMAND_LIMIT, told};
-use super::guest::{Found, Guest, Live};
+use super::guest::{Dirs, Found, Guest, Live};
 use super::qmp::{Qmp, QmpError};
 use super::record::{self, SnapshotNote};
 use super::{save, tool};
@@ -33,7 +33,20 @@ pub(super) fn tag(which: SnapshotRef) -> String {
     }
 }
 
-fn note_name(snapshot: u32) -> String {
+/// What was written down of each snapshot of the whole VM.
+pub(super) fn notes(dirs: &Dirs) -> BTreeMap<u32, SnapshotNote> {
+    let entries = std::fs::read_dir(&dirs.data).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let snapshot = name.strip_prefix("snapshot-")?.strip_suffix(".json")?.parse().ok()?;
+            Some((snapshot, record::read(&dirs.data, &name)?))
+        })
+        .collect()
+}
+
+/// Where that is written down.
+pub(super) fn note_name(snapshot: u32) -> String {
     format!("snapshot-{snapshot}.json")
 }
 

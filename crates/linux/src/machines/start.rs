@@ -135,7 +135,7 @@ fn prepare(
     let Some(lock) = take_lock(&dirs.lock()).map_err(failed("cannot take its lock"))? else { return Ok(None) };
 
     let wanted = order;
-    let saved = match save::order(&guest.dirs, order) {
+    let saved = match save::order(&guest.dirs, order, accelerator) {
         Ok(saved) => saved,
         Err(why) => {
             save::drop(vm, dirs)?;

@@ -1,5 +1,6 @@
 //! Reads what little of a qcow2 file's header is needed to decide that nothing is to be done.
 
+use holm_model::host_plan::DiskPlan;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,20 @@ impl HeaderError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
+}
+
+/// Whether the file lies over the disk's own base, as far as names tell: bases are named by their digest on every host.
+///
+/// # Errors
+/// What is wrong, for a sentence about the disk.
+pub fn lies_over(header: &Header, disk: &DiskPlan) -> Result<(), String> {
+    let named = header.backing.as_ref().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    let wanted = disk.base.as_ref().map(|base| base.digest.clone());
+    if named == wanted {
+        return Ok(());
+    }
+    let shown = |name: Option<String>| name.map_or("nothing".into(), |name| name.chars().take(64).collect::<String>());
+    Err(format!("it lies over {}, not over {}", shown(named), shown(wanted)))
 }
 
 /// Reads the header of the file at `path`.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DATA_DIR/images/                           the cache, see `holm_blobs::ImageStore`
+//! DATA_DIR/moving/                           parts of VMs that come from other hosts, until they are taken
 //! DATA_DIR/volumes/VM/disk-N.qcow2           disks
 //! DATA_DIR/volumes/VM/{context,cidata}.iso   context media
 //! ```
@@ -20,8 +21,10 @@ use holm_driver::{Fault, Fetch, Volumes, VolumesSeen};
 use holm_model::VmId;
 use holm_model::host_plan::{ContextFiles, DiskPlan, ImageRef};
 use holm_model::images::ImageFormat;
+use holm_model::vms::Parcel;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +35,7 @@ const NEW_DISK: u64 = MIB;
 /// The volumes of one machine.
 pub struct QemuVolumes {
     cache: ImageStore,
+    moving: ImageStore,
     places: Arc<Places>,
 }
 
@@ -77,11 +81,13 @@ impl QemuVolumes {
         let data = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
         let cache = ImageStore::open(data.join("images"))
             .map_err(|e| Fault::transient(format!("cannot open the image cache: {e}")))?;
+        let moving = ImageStore::open(data.join("moving"))
+            .map_err(|e| Fault::transient(format!("cannot open the place for what comes from other hosts: {e}")))?;
         let places = Places {
             volumes: data.join("volumes"),
             qemu_img: run::find_program("qemu-img").unwrap_or_else(|| "qemu-img".into()),
         };
-        Ok(Self { cache, places: Arc::new(places) })
+        Ok(Self { cache, moving, places: Arc::new(places) })
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf, Fault> {
@@ -225,6 +231,43 @@ impl Places {
         outcome
     }
 
+    /// What the file says of other files is read by nobody but our own parser before it is replaced.
+    fn adopt_disk(&self, vm: VmId, disk: &DiskPlan, base: Option<&Path>, file: &Path) -> Result<(), Fault> {
+        let what = format!("take disk {} of VM {vm} from another host", disk.id);
+        let directory = self.of(vm);
+        let io = |e: std::io::Error| self.io_fault(&what, &directory, &e);
+        let open = std::fs::File::open(file).map_err(io)?;
+        let size = open.metadata().map_err(io)?.len();
+        holm_blobs::inspect::overlay(&open, size)
+            .map_err(io)?
+            .map_err(|refusal| Fault::permanent(format!("cannot {what}: it {}", refusal.why)))?;
+        let named = header::read(file).map_err(|e| Fault::permanent(format!("cannot {what}: {e}")))?;
+        header::lies_over(&named, disk).map_err(|why| Fault::permanent(format!("cannot {what}: {why}")))?;
+        std::fs::create_dir_all(&directory).map_err(io)?;
+        let new = directory.join(format!("disk-{}.new", disk.id));
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+        std::fs::rename(file, &new).map_err(io)?;
+        if let (Some(base), Some(image)) = (base, &disk.base) {
+            base_size(base, image)?;
+            let mut command = std::process::Command::new(&self.qemu_img);
+            command
+                .args(["rebase", "-q", "-u", "-f", "qcow2", "-F", image.format.qemu_name(), "-b"])
+                .arg(base)
+                .arg(&new);
+            run::run(&mut command).map_err(|e| self.tool_fault(&what, &e))?;
+        }
+        let now = header::read(&new).map_err(|e| Fault::permanent(format!("cannot {what}: {e}")))?;
+        if now.backing.as_deref() != base {
+            return Err(Fault::transient(format!("cannot {what}: it still lies over another file")));
+        }
+        let settle = || {
+            std::fs::File::open(&new)?.sync_all()?;
+            std::fs::rename(&new, self.disk(vm, disk.id))?;
+            std::fs::File::open(&directory)?.sync_all()
+        };
+        settle().map_err(io)
+    }
+
     fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {
         let what = format!("write the context media of VM {vm}");
         let mut cidata = vec![("meta-data", files.meta_data.as_bytes()), ("user-data", files.user_data.as_bytes())];
@@ -332,6 +375,21 @@ impl Volumes for QemuVolumes {
         })
     }
 
+    async fn ensure_part(&self, parcel: &Parcel, from: &dyn Fetch) -> Result<PathBuf, Fault> {
+        let file = ImageRef { digest: parcel.digest.clone(), format: ImageFormat::Raw, file_size: parcel.size };
+        let fetched = self.moving.ensure(&parcel.digest, parcel.size, |offset| from.fetch(&file, offset)).await;
+        fetched.map_err(|error| match error {
+            FetchError::Source(fault) => fault,
+            FetchError::Store(error) => self.blob_fault(&file, &error),
+        })
+    }
+
+    async fn adopt_disk(&self, vm: VmId, disk: &DiskPlan, file: &Path) -> Result<(), Fault> {
+        let base = disk.base.as_ref().map(|image| self.path(&image.digest)).transpose()?;
+        let (places, disk, file) = (self.places.clone(), disk.clone(), file.to_owned());
+        blocking(move || places.adopt_disk(vm, &disk, base.as_deref(), &file)).await
+    }
+
     async fn prune_images(&self, keep: &BTreeSet<String>) -> Result<usize, Fault> {
         let failed = |e: &dyn std::fmt::Display| Fault::transient(format!("cannot prune the image cache: {e}"));
         let places = self.places.clone();
@@ -345,10 +403,15 @@ impl Volumes for QemuVolumes {
                 removed += usize::from(self.cache.remove(&digest).await.map_err(|e| failed(&e))?);
             }
         }
-        for upload in self.cache.uploads().await.map_err(|e| failed(&e))? {
-            let wanted = upload.name.strip_prefix("fetch-").is_some_and(|digest| keep.contains(digest));
-            if !wanted {
-                self.cache.abandon(&upload.name).await.map_err(|e| failed(&e))?;
+        for digest in self.moving.digests().await.map_err(|e| failed(&e))?.difference(keep) {
+            removed += usize::from(self.moving.remove(digest).await.map_err(|e| failed(&e))?);
+        }
+        for store in [&self.cache, &self.moving] {
+            for upload in store.uploads().await.map_err(|e| failed(&e))? {
+                let wanted = upload.name.strip_prefix("fetch-").is_some_and(|digest| keep.contains(digest));
+                if !wanted {
+                    store.abandon(&upload.name).await.map_err(|e| failed(&e))?;
+                }
             }
         }
         Ok(removed)

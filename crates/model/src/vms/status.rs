@@ -1,5 +1,6 @@
 //! What hosts say of VMs.
 
+use super::Parcel;
 use crate::hosts::Accelerator;
 use crate::{ImageId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,10 @@ pub struct VmStatus {
     /// How far the copies of its disks are that are to become images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<ExportStatus>,
+    /// All parts of it, while it moves: on the host it comes from what there is to be sent, on the one it goes to what is
+    /// there, all of it safely on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parcels: Option<Vec<Parcel>>,
 }
 
 /// Something that was asked for and cannot be done.

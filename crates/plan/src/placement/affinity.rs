@@ -27,7 +27,12 @@ pub(super) struct Standing {
 
 /// Whether the VM draws those it belongs with to the host that its phase names.
 fn draws(vm: &Vm) -> bool {
-    matches!(vm.phase, VmPhase::On(_) | VmPhase::Parked(_))
+    matches!(vm.phase, VmPhase::On(_) | VmPhase::Parked(_) | VmPhase::Moving { .. })
+}
+
+/// The host that counts: the one it is on its way to, else the one it is on.
+fn host_of(vm: &Vm) -> Option<HostId> {
+    vm.phase.destination().or(vm.phase.host())
 }
 
 impl Standing {
@@ -35,7 +40,7 @@ impl Standing {
     fn read(group: VmGroupId, world: &dyn World) -> Self {
         let mut standing = Self::default();
         for vm in world.vms_in_group(group) {
-            if let (Some(host), Some(role)) = (vm.phase.host(), &vm.spec.placement.role) {
+            if let (Some(host), Some(role)) = (host_of(vm), &vm.spec.placement.role) {
                 standing.note(vm.id, &role.role, host, draws(vm));
             }
         }
@@ -46,7 +51,7 @@ impl Standing {
     fn read_for(rules: &Rules<'_>, group: VmGroupId, host: HostId, world: &dyn World) -> Self {
         let mut standing = Self::default();
         let mut note = |vm: &Vm| {
-            if let (Some(host), Some(role)) = (vm.phase.host(), &vm.spec.placement.role)
+            if let (Some(host), Some(role)) = (host_of(vm), &vm.spec.placement.role)
                 && role.group == group
             {
                 standing.note(vm.id, &role.role, host, draws(vm));

@@ -120,7 +120,8 @@ impl Ground {
     /// The host as it is, without what the VM `except` has there.
     fn of(host: &Host, except: VmId, coming: &[Coming], world: &dyn World) -> Self {
         let mut ground = Self::empty(host);
-        let placed = world.vms_on(host.id).filter(|vm| vm.id != except && !vm.bound.is_empty());
+        let is_here = |vm: &&Vm| vm.phase.destination().or(vm.phase.host()) == Some(host.id);
+        let placed = world.vms_on(host.id).filter(|vm| vm.id != except && !vm.bound.is_empty()).filter(is_here);
         let mut known = BTreeSet::new();
         for vm in placed {
             known.insert(vm.id);

@@ -1,13 +1,13 @@
 //! A toy cloud around one VM: rows, links that delay, hosts that do what their plan says. Random histories check that
-//! the VM is never in two places and that nothing is left when its row is gone; a fair end checks that every history
-//! has a way out.
+//! the VM never runs in two places, that nothing is left when its row is gone, and that what its guest wrote is there
+//! wherever it goes; a fair end checks that every history has a way out.
 
 use super::*;
 use crate::hostplan;
 use crate::sample::{NOW, Sample, vm as sample_vm};
 use holm_model::host_plan::HostPlan;
 use holm_model::hosts::HostPhase;
-use holm_model::vms::Power;
+use holm_model::vms::{Parcel, Part, Power, Stored};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +23,11 @@ struct Report {
     status: Option<VmStatus>,
 }
 
+/// The one part that the VM has here; its digest stands for what was written.
+fn parcel(written: u64) -> Parcel {
+    Parcel { part: Part::Disk(0), size: 1, digest: written.to_string() }
+}
+
 /// A host: what is really there, its ledger, and its link.
 #[derive(Clone, Default)]
 struct Machine {
@@ -31,6 +36,10 @@ struct Machine {
     ever_started: bool,
     ended_boot_seq: u64,
     saved: bool,
+    /// What the guest wrote last, as it is on the disk here.
+    written: u64,
+    /// What came from another host.
+    received: Option<Vec<Parcel>>,
     refuses: bool,
     ledger: Option<HostPlan>,
     down: VecDeque<HostPlan>,
@@ -54,6 +63,12 @@ enum Without {
     WaitingForAbsence,
     /// A VM that has started may leave.
     StayingOnceStarted,
+    /// A VM that moves is where it goes without that host's word.
+    WaitingForArrival,
+    /// What a VM left behind is forgotten at once.
+    Remains,
+    /// A word that everything has come counts whatever it came from.
+    TheDigests,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +89,10 @@ enum Event {
     Lose(u32),
     Power(Power),
     Act(VmVerb),
+    Migrate(u32, Power),
+    Cancel,
+    Store,
+    GuestWrites(u32),
     Reboot,
     Delete,
     Minutes(u32),
@@ -86,6 +105,8 @@ struct Cloud {
     without: Without,
     /// A VM that was known to have started was told to leave its host, disks and all.
     left_started: bool,
+    /// What the guest of the VM wrote last, once the front-end had heard that it ran.
+    written: Option<u64>,
 }
 
 impl Cloud {
@@ -93,7 +114,7 @@ impl Cloud {
         let mut world = Sample::with_hosts(HOSTS);
         world.add(sample_vm(VM.0));
         let machines = world.hosts.keys().map(|id| (*id, Machine::default())).collect();
-        Self { world, machines, now: NOW, without, left_started: false }
+        Self { world, machines, now: NOW, without, left_started: false, written: None }
     }
 
     fn row(&mut self) -> Option<&mut Vm> {
@@ -122,6 +143,10 @@ impl Cloud {
         if self.without == Without::WaitingForAbsence && matches!(vm.phase, VmPhase::Leaving(_)) {
             verdict = Verdict::Do(Step::Return { why: "no guard".into() });
         }
+        if self.without == Without::WaitingForArrival && matches!(vm.phase, VmPhase::Moving { .. }) {
+            let (host_name, cluster) = (String::new(), ClusterId(0));
+            verdict = Verdict::Do(Step::Arrive { host_name, cluster, why: "no guard".into() });
+        }
         if self.without == Without::StayingOnceStarted
             && let VmPhase::On(host) = vm.phase
             && (vm.status.refused || self.world.hosts[&host].spec.schedulable == Schedulable::Draining)
@@ -141,7 +166,13 @@ impl Cloud {
                 self.left_started |= matches!(step, Step::Leave { .. })
                     && vm.spec.placement.away
                     && vm.phase.host().is_some_and(|host| unknown(&self.machines[&host]));
-                self.write(|vm, revision, now| apply(vm, &step, revision, now));
+                let forgets = self.without == Without::Remains;
+                self.write(|vm, revision, now| {
+                    apply(vm, &step, revision, now);
+                    if forgets {
+                        vm.remains.clear();
+                    }
+                });
                 true
             }
             verdict => {
@@ -180,13 +211,21 @@ impl Cloud {
         let Some(plan) = machine.ledger.clone() else { return };
         if plan.absent.contains(&VM) {
             (machine.holds, machine.process, machine.ever_started, machine.ended_boot_seq) = (false, None, false, 0);
-            machine.saved = false;
+            (machine.saved, machine.written, machine.received) = (false, 0, None);
         }
         let Some(vm) = plan.vms.iter().find(|vm| vm.id == VM) else { return };
         if machine.refuses && !machine.ever_started {
             return;
         }
         machine.holds = true;
+        if let Some(parcels) = &vm.receives {
+            if machine.received.as_ref() != Some(parcels) {
+                machine.written = parcels[0].digest.parse().expect("a number");
+                (machine.received, machine.ever_started) = (Some(parcels.clone()), true);
+                machine.saved = vm.power == Power::Saved;
+            }
+            return;
+        }
         if vm.power == Power::Saved {
             machine.saved |= machine.process.take().is_some();
         } else if !vm.power.wants_process() {
@@ -223,6 +262,13 @@ impl Cloud {
             boot_seq: machine.process.map_or(machine.ended_boot_seq, |p| p.boot_seq),
             ever_started: machine.ever_started,
             refused: !machine.holds && machine.refuses,
+            parcels: match &vm.receives {
+                Some(parcels) if machine.received.as_ref() == Some(parcels) => Some(parcels.clone()),
+                // A host may still be at work, and says what it will have.
+                Some(parcels) if self.without == Without::TheDigests => Some(parcels.clone()),
+                Some(_) => None,
+                None => (vm.sends && machine.process.is_none()).then(|| vec![parcel(machine.written)]),
+            },
             ..VmStatus::default()
         });
         let absent = !machine.holds && ledger.is_some_and(|plan| plan.absent.contains(&VM));
@@ -235,6 +281,20 @@ impl Cloud {
         let Some(report) = machine.up.pop_front() else { return };
         let any = self.without == Without::TheRevisionOfAbsence;
         self.write(|vm, _, _| {
+            if report.absent && moving::remains_gone(vm, id, report.applied) {
+                vm.remains.retain(|remains| remains.host != id);
+            }
+            if let (Some(to), Some(status)) = (vm.phase.destination(), &report.status)
+                && to == id
+                && report.applied > vm.phase_revision
+            {
+                vm.luggage.arrived |= vm.packed().is_some() && status.parcels.as_deref() == vm.packed();
+                vm.luggage.refused = status.refused;
+                return;
+            }
+            if matches!(vm.phase, VmPhase::Moving { .. }) && report.applied <= vm.phase_revision {
+                return;
+            }
             if vm.phase.host() != Some(id) {
                 return;
             }
@@ -310,6 +370,32 @@ impl Cloud {
                     let _ = crate::vm_actions::act(vm, standing, *verb, moment);
                 });
             }
+            Event::Migrate(n, how) => {
+                let world = &self.world;
+                let Some(standing) = world.vms.get(&VM).map(|vm| crate::vm_actions::Standing::of(vm, world)) else {
+                    return;
+                };
+                self.write(|vm, _, _| {
+                    // What is refused changes nothing.
+                    let _ = crate::vm_actions::migrate(vm, standing, host(n), false, *how);
+                });
+            }
+            Event::Cancel => self.write(|vm, revision, now| {
+                moving::cancel(vm, revision, now);
+            }),
+            Event::Store => self.store(),
+            Event::GuestWrites(n) => {
+                // Before the front-end has heard that it runs, it may still take it away from there.
+                let known =
+                    self.world.vms.get(&VM).is_some_and(|vm| {
+                        vm.status.ever_started && matches!(vm.phase, VmPhase::On(at) if at == host(n))
+                    });
+                let machine = self.machines.get_mut(&host(n)).expect("exists");
+                if machine.process.is_some() {
+                    machine.written += 1;
+                    self.written = known.then_some(machine.written).or(self.written);
+                }
+            }
             Event::Reboot => self.write(|vm, _, _| {
                 vm.spec.boot_seq += 1;
                 changed(vm);
@@ -324,10 +410,31 @@ impl Cloud {
         let holders: Vec<HostId> = self.machines.iter().filter(|(_, m)| m.holds).map(|(id, _)| *id).collect();
         let phase = self.world.vms.get(&VM).map(|vm| vm.phase);
         let belongs = phase.and_then(VmPhase::host);
-        if holders.iter().any(|holder| Some(*holder) != belongs) {
+        let may: Vec<HostId> = self.world.vms.get(&VM).map(|vm| vm.hosts().collect()).unwrap_or_default();
+        if holders.iter().any(|holder| !may.contains(holder)) {
             return Some(format!("the VM is {phase:?}, and hosts {holders:?} have something of it"));
         }
+        if self.machines.iter().any(|(id, machine)| machine.process.is_some() && Some(*id) != belongs) {
+            return Some(format!("the VM is {phase:?}, and runs somewhere else"));
+        }
+        if let (Some(VmPhase::On(at) | VmPhase::Parked(at) | VmPhase::Moving { from: at, .. }), Some(written)) =
+            (phase, self.written)
+            && (self.machines[&at].written != written || !self.machines[&at].holds)
+        {
+            let there = self.machines[&at].written;
+            return Some(format!("the VM is {phase:?}, its guest wrote {written}, and there is {there}"));
+        }
         self.left_started.then(|| "a VM that had started was told to leave".into())
+    }
+
+    /// What the host that the VM comes from has named arrives at the front-end.
+    fn store(&mut self) {
+        self.write(|vm, _, _| {
+            if let (VmPhase::Moving { .. }, Some(parcels)) = (vm.phase, vm.status.parcels.clone()) {
+                let stored = |parcel: Parcel| Stored { received: parcel.size, parcel, complete: true };
+                vm.luggage.stored = parcels.into_iter().map(stored).collect();
+            }
+        });
     }
 
     /// From now on everybody does what is expected. Returns what is still wrong after a while.
@@ -339,7 +446,8 @@ impl Cloud {
         for machine in self.machines.values_mut() {
             machine.refuses = false;
         }
-        for _ in 0..12 {
+        for _ in 0..20 {
+            self.store();
             // Every pass of the engine that did something makes progress towards a phase that waits for a host.
             let passes = (0..10).take_while(|_| self.engine()).count();
             if passes == 10 {
@@ -413,6 +521,10 @@ fn event() -> impl Strategy<Value = Event> {
             VmVerb::Terminate,
         ])
         .prop_map(Event::Act),
+        4 => (0_u32..HOSTS, prop::sample::select(vec![Power::Saved, Power::Off])).prop_map(|(host, how)| Event::Migrate(host, how)),
+        1 => Just(Event::Cancel),
+        6 => Just(Event::Store),
+        3 => (0_u32..HOSTS).prop_map(Event::GuestWrites),
         1 => Just(Event::Reboot),
         1 => Just(Event::Delete),
         2 => (1_u32..90).prop_map(Event::Minutes),
@@ -465,6 +577,51 @@ fn taking_the_guards_out_is_noticed() {
     assert!(some_history_goes_wrong(Without::StayingOnceStarted, 2000));
 }
 
+/// A guest that wrote is moved; each guard of the move that is taken out loses it, or leaves it behind.
+#[test]
+fn a_move_is_safe_by_each_of_its_guards() {
+    let said = |n: u32| [Event::Report(n), Event::DeliverReport(n)];
+    let told = |n: u32| [Event::SendPlan(n), Event::DeliverPlan(n)];
+    let round = |n: u32| [told(n).to_vec(), vec![Event::Work(n)], said(n).to_vec()].concat();
+    for how in [Power::Saved, Power::Off] {
+        let history = [
+            vec![Event::Engine],
+            round(0),
+            vec![Event::GuestWrites(0), Event::Migrate(1, how)],
+            round(0),
+            // It is parked, then moves, and its host names what there is.
+            vec![Event::Engine, Event::Engine],
+            round(0),
+            vec![Event::Engine, Event::Store],
+            // The other host knows of it and has not fetched anything yet.
+            told(1).to_vec(),
+            said(1).to_vec(),
+            vec![Event::Engine],
+            round(1),
+            vec![Event::Engine],
+        ]
+        .concat();
+        let mut cloud = Cloud::new(Without::Nothing);
+        for event in &history {
+            cloud.happen(event);
+            assert_eq!(cloud.wrong(), None, "after {event:?}");
+        }
+        let vm = vm_of(&cloud);
+        assert_eq!((vm.phase, vm.spec.power), (VmPhase::On(HostId(2)), Power::On), "{}", vm.why);
+        assert_eq!(vm.remains.iter().map(|remains| remains.host).collect::<Vec<_>>(), [HostId(1)]);
+        assert_eq!(cloud.written, Some(1));
+        assert_eq!(cloud.end_well(), None);
+        assert_eq!(vm_of(&cloud).remains, []);
+        assert_eq!((cloud.machines[&HostId(2)].written, cloud.machines[&HostId(1)].holds), (1, false));
+        for without in [Without::WaitingForArrival, Without::TheDigests] {
+            let wrong = run(&history, without).expect_err("the guard matters");
+            assert!(wrong.contains("its guest wrote 1, and there is 0"), "{wrong}");
+        }
+        let wrong = run(&history, Without::Remains).expect_err("the guard matters");
+        assert!(wrong.contains("have something of it"), "{wrong}");
+    }
+}
+
 /// A late word about an earlier stay: without the guard the row would go while the host is about to bring the VM back.
 #[test]
 fn a_late_word_about_an_earlier_stay_does_not_count() {
@@ -510,6 +667,7 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
         VmPhase::Pending,
         VmPhase::On(first),
         VmPhase::Parked(first),
+        VmPhase::Moving { from: first, to: HostId(2) },
         VmPhase::Leaving(first),
         VmPhase::Removing(None),
         VmPhase::Removing(Some(first)),
@@ -521,7 +679,10 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
                         let bit = |n: u32| bits >> n & 1 == 1;
                         let holds = bit(0) && phase.host().is_some();
                         // A host that says nothing is left has nothing.
-                        if holds && observed == Absent && !matches!(phase, VmPhase::On(_) | VmPhase::Parked(_)) {
+                        if holds
+                            && observed == Absent
+                            && !matches!(phase, VmPhase::On(_) | VmPhase::Parked(_) | VmPhase::Moving { .. })
+                        {
                             continue;
                         }
                         let mut cloud = Cloud::new(Without::Nothing);
@@ -700,6 +861,7 @@ fn a_vm_with_disks_is_parked_and_goes_on_where_they_are_when_there_is_room() {
     vm.spec.boot_seq += 1;
     changed(&mut vm);
     world.host_mut(1).spec.schedulable = Schedulable::Disabled;
+    world.host_mut(2).spec.schedulable = Schedulable::Disabled;
     let Verdict::Wait { why, .. } = next(&vm, &world, &Board::new(&world), NOW) else { panic!("goes on") };
     assert!(why.contains("is disabled"), "{why}");
     world.host_mut(1).spec.schedulable = Schedulable::Enabled;

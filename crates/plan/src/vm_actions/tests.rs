@@ -36,6 +36,7 @@ fn a_refused_action_changes_nothing_and_terminate_is_never_refused() {
         Standing::Off,
         Standing::Stopped,
         Standing::Undeployed,
+        Standing::Moving,
         Standing::Busy,
         Standing::Unknown,
         Standing::Failed,
@@ -207,9 +208,10 @@ fn a_stay_has_one_time_of_running() {
 #[test]
 fn what_cannot_be_moved_is_refused_with_the_reason() {
     let mut vm = running();
-    let refused = migrate(&mut vm, Standing::Running, HostId(2), false, Power::Off).expect_err("has disks");
-    assert!(refused.says.contains("cannot be moved to host 2"), "{}", refused.says);
-    vm.spec.disks.clear();
+    vm.remains = vec![holm_model::vms::Remains { host: HostId(2), revision: 3 }];
+    let refused = migrate(&mut vm, Standing::Running, HostId(2), false, Power::Off).expect_err("something is there");
+    assert!(refused.says.contains("has not removed yet"), "{}", refused.says);
+    vm.remains.clear();
     assert!(migrate(&mut vm, Standing::Running, HostId(2), true, Power::Off).is_err(), "not while it runs");
     assert!(migrate(&mut vm, Standing::Running, HostId(1), false, Power::Off).is_err(), "it is there");
     vm.spec.placement.host = Some(HostId(1));
@@ -217,4 +219,36 @@ fn what_cannot_be_moved_is_refused_with_the_reason() {
     vm.spec.placement.host = None;
     migrate(&mut vm, Standing::Running, HostId(2), false, Power::Off).expect("nothing keeps it");
     assert_eq!((vm.spec.power, vm.spec.placement.then), (Power::Off, Some(Power::On)));
+    // What rests keeps resting there, its memory with it.
+    for (standing, power, meanwhile) in
+        [(Standing::Saved, Power::Saved, Power::Saved), (Standing::Off, Power::On, Power::Off)]
+    {
+        let mut vm = running();
+        vm.spec.power = power;
+        migrate(&mut vm, standing, HostId(2), false, Power::OffHard).expect("rests");
+        assert_eq!((vm.spec.power, vm.spec.placement.then), (meanwhile, Some(meanwhile)));
+    }
+}
+
+#[test]
+fn a_move_is_cancelled_wherever_it_is() {
+    let world = Sample::with_hosts(2);
+    let mut vm = running();
+    migrate(&mut vm, Standing::Running, HostId(2), false, Power::Saved).expect("runs");
+    assert!(moves(&vm));
+    let boots = vm.spec.boot_seq;
+    cancel_move(&mut vm, Standing::Stopping, moment()).expect("is to move");
+    assert_eq!((vm.spec.power, vm.spec.boot_seq), (Power::On, boots), "it still runs, and is not booted anew");
+    assert!(!moves(&vm) && vm.spec.placement.target.is_none());
+    assert!(cancel_move(&mut vm, Standing::Running, moment()).is_err(), "there is nothing to cancel");
+
+    migrate(&mut vm, Standing::Running, HostId(2), false, Power::Saved).expect("runs");
+    vm.status.observed = Observed::Saved;
+    vm.phase = VmPhase::Moving { from: HostId(1), to: HostId(2) };
+    let standing = Standing::of(&vm, &world);
+    assert_eq!(standing, Standing::Moving);
+    assert!(act(&mut vm, standing, VmVerb::Poweroff, moment()).is_err());
+    cancel_move(&mut vm, standing, moment()).expect("is on its way");
+    assert_eq!((vm.phase, vm.spec.power), (VmPhase::Parked(HostId(1)), Power::On));
+    assert_eq!(vm.remains, [holm_model::vms::Remains { host: HostId(2), revision: 9 }]);
 }

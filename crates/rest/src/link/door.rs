@@ -18,8 +18,8 @@ use axum::{Extension, Router};
 use holm_desk::{Desk, JoinClaim, Secret};
 use holm_model::HostId;
 use holm_wire::host::{
-    EXPORT_PATH, IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, RENEW_PATH, RENEWED_PATH,
-    RenewAnswer, RenewRequest,
+    EXPORT_PATH, IMAGE_PATH, JOIN_PATH, JoinAnswer, JoinRequest, LINK_PATH, MAX_FRAME, PART_PATH, RENEW_PATH,
+    RENEWED_PATH, RenewAnswer, RenewRequest,
 };
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use http::request::Parts;
@@ -78,6 +78,7 @@ pub fn link_router(door: LinkDoor) -> Router {
         .route(LINK_PATH, get(dial))
         .route(&format!("{IMAGE_PATH}/{{digest}}"), get(image))
         .route(&format!("{EXPORT_PATH}/{{image}}"), get(exports::arrived).put(exports::append))
+        .route(&format!("{PART_PATH}/{{vm}}/{{part}}"), get(exports::part_arrived).put(exports::part_append))
         .route(JOIN_PATH, post(join))
         .route(RENEW_PATH, post(renew))
         .route(RENEWED_PATH, post(renewed))

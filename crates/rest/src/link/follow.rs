@@ -1,8 +1,8 @@
 //! Finds out from the change feed which hosts' plans may have changed, once for all sessions.
 //!
 //! A thousand sessions that each looked at every change would do a thousand times the work. Here one task remembers of
-//! every VM what its host's plan depends on, and rings the sessions concerned: the host the VM is on and the host it
-//! was on before.
+//! every VM what its hosts' plans depend on, and rings the sessions concerned: the hosts that have anything of the VM, and
+//! those that had before.
 
 use super::streams::Links;
 use holm_desk::{Desk, Missed, View};
@@ -40,12 +40,15 @@ pub async fn follow(desk: Desk, links: Links) {
 }
 
 /// What a plan depends on in a VM's row. Statuses are not among it: reports must not ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
     phase: VmPhase,
     phase_revision: u64,
     generation: u64,
     leases: usize,
+    hosts: Vec<HostId>,
+    /// While it moves, whether there is everything for its new host to fetch.
+    packed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,12 +68,12 @@ impl Follower {
                 ObjectKind::Vm => {
                     let id = VmId(change.object.id);
                     let fresh = view.row::<Vm>(id).map(|row| mark(&row.value));
-                    let old = match fresh {
-                        Some(fresh) => self.marks.insert(id, fresh),
+                    let old = match &fresh {
+                        Some(fresh) => self.marks.insert(id, fresh.clone()),
                         None => self.marks.remove(&id),
                     };
                     if old != fresh {
-                        hosts.extend([old, fresh].into_iter().flatten().filter_map(|mark| mark.phase.host()));
+                        hosts.extend([old, fresh].into_iter().flatten().flat_map(|mark| mark.hosts));
                     }
                 }
                 ObjectKind::Network => {
@@ -93,5 +96,12 @@ impl Follower {
 }
 
 fn mark(vm: &Vm) -> Mark {
-    Mark { phase: vm.phase, phase_revision: vm.phase_revision, generation: vm.generation, leases: vm.leases.len() }
+    Mark {
+        phase: vm.phase,
+        phase_revision: vm.phase_revision,
+        generation: vm.generation,
+        leases: vm.leases.len(),
+        hosts: vm.hosts().collect(),
+        packed: vm.packed().is_some(),
+    }
 }

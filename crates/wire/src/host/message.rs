@@ -13,6 +13,8 @@ use thiserror::Error;
 pub const MAX_OBJECTS: usize = 20_000;
 /// Most strays or complaints one report may name.
 pub const MAX_REMARKS: usize = 1_000;
+/// Most parts one report may name of one VM.
+const MAX_PARTS: usize = 100;
 /// Most exports one report may name of one VM.
 pub const MAX_EXPORTS: usize = 1_000;
 /// Longest stray, complaint or reason, bytes.
@@ -232,6 +234,10 @@ fn check_report(report: &HostReport) -> Result<(), String> {
     let exports = |status: &VmStatus| status.exports.iter().filter_map(|e| e.message.clone()).collect::<Vec<_>>();
     let more: Vec<String> =
         report.vms.iter().flat_map(|(_, status)| failures(status).into_iter().chain(exports(status))).collect();
+    let parts = |status: &VmStatus| status.parcels.as_ref().map_or(0, Vec::len);
+    if let Some((vm, _)) = report.vms.iter().find(|(_, status)| parts(status) > MAX_PARTS) {
+        return Err(format!("it names more than {MAX_PARTS} parts of VM {vm}"));
+    }
     if let Some((vm, _)) = report.vms.iter().find(|(_, status)| status.exports.len() > MAX_EXPORTS) {
         return Err(format!("it names more than {MAX_EXPORTS} exports of VM {vm}"));
     }

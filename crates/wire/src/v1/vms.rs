@@ -162,7 +162,7 @@ pub struct Vm {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: Meta,
-    /// `pending`, `preparing`, `running`, `paused`, `saved`, `stopping`, `off`, `failed`, `unknown` or `deleting`.
+    /// `pending`, `preparing`, `running`, `paused`, `saved`, `stopping`, `off`, `failed`, `unknown`, `moving` or `deleting`.
     pub state: String,
     /// The same in more detail, in the words in which actions are allowed or refused: `held`, `pending`, `starting`,
     /// `running`, `paused`, `stopping`, `saved`, `off`, `stopped` (saved, and gave up its host), `undeployed` (off, and
