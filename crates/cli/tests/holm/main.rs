@@ -3,6 +3,7 @@
 
 mod fake;
 mod owned;
+mod identity;
 
 use fake::{Answer, Fake, Ran, event, merged, meta, operation, page, refusal, vm};
 use serde_json::{Value, json};

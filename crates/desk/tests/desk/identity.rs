@@ -342,12 +342,12 @@ async fn an_administrator_of_a_group_rules_there_and_nowhere_else() {
     desk.view().get_id::<User>(&head, boss).expect("is seen");
     refused(desk.secret_set(&head, &intent(), boss, None, Some(secret("mine"))).await, ErrorKind::Forbidden);
     refused(desk.user_enable(&head, &intent(), "0", false).await, ErrorKind::Forbidden);
-    refused(desk.user_delete(&head, &intent(), boss).await, ErrorKind::Forbidden);
+    refused(desk.user_delete(&head, &intent(), boss, None).await, ErrorKind::Forbidden);
     refused(desk.login_token_reset(&head, &intent(), boss, None).await, ErrorKind::Forbidden);
     let token = LoginTokenDraft { user: boss, text: None, lifetime: None, group: None };
     refused(desk.login_token_create(&head, &intent(), token).await, ErrorKind::Forbidden);
 
-    desk.user_delete(&head, &intent(), made.value.id).await.expect("deleted");
+    desk.user_delete(&head, &intent(), made.value.id, None).await.expect("deleted");
     desk.group_admin(&ground.admin, &intent(), blue, head.user_id(), false).await.expect("ended");
     refused(desk.view().get_id::<Vm>(&head, web), ErrorKind::NotFound);
     refused(desk.account_create(&head, &intent(), account("no", vec![blue])).await, ErrorKind::Forbidden);
@@ -368,13 +368,13 @@ async fn accounts_and_groups_go_when_nothing_belongs_to_them() {
     let desk = &ground.desk;
     let (admin, id) = (&ground.admin, lena.user_id());
     let vm = ground.vm(&lena, "web").await;
-    assert!(refused(desk.user_delete(admin, &intent(), id).await, ErrorKind::InUse).says.contains("owns vm"));
-    refused(desk.user_delete(&max, &intent(), id).await, ErrorKind::NotFound);
-    refused(desk.user_delete(&lena, &intent(), id).await, ErrorKind::Forbidden);
-    refused(desk.user_delete(admin, &intent(), UserId(0)).await, ErrorKind::Conflict);
+    assert!(refused(desk.user_delete(admin, &intent(), id, None).await, ErrorKind::InUse).says.contains("owns vm"));
+    refused(desk.user_delete(&max, &intent(), id, None).await, ErrorKind::NotFound);
+    refused(desk.user_delete(&lena, &intent(), id, None).await, ErrorKind::Forbidden);
+    refused(desk.user_delete(admin, &intent(), UserId(0), None).await, ErrorKind::Conflict);
     desk.group_admin(admin, &intent(), blue, id, true).await.expect("made");
     desk.give::<Vm>(admin, &intent(), vm, Some(max.user_id()), None).await.expect("given");
-    desk.user_delete(admin, &intent(), id).await.expect("deleted");
+    desk.user_delete(admin, &intent(), id, None).await.expect("deleted");
     assert!(desk.view().row::<Group>(blue).expect("there").value.admins.is_empty());
     refused(desk.password_login("lena", secret("pw"), "192.0.2.7:6").await, ErrorKind::Unauthenticated);
     refused(desk.vm_create(&lena, &intent(), draft("x"), Attributes::default()).await, ErrorKind::Unauthenticated);

@@ -128,10 +128,12 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if path.ends_with("/events") {
         kinds.push(Kind::Gone);
     }
-    if path.ends_with("/sessions") {
+    if open && path.contains("/sessions") {
         kinds.extend([Kind::Unauthenticated, Kind::TooMany]);
     }
-    if ["/console", "/vnc", "/log", "/password", "/tickets"].iter().any(|end| path.ends_with(end)) {
+    if ["/console", "/vnc", "/log", "/password", "/tickets", "/me/second-factor", "/second-factor/remove"]
+        .iter()
+        .any(|end| path.ends_with(end)) {
         kinds.push(Kind::TooMany);
     }
     if path.ends_with("/content") {

@@ -54,14 +54,14 @@ fn every_operation_is_described_in_full() {
 }
 
 /// Calls operations and checks the answers. What belongs to one area is called in a module of its own.
-struct Contract {
-    cloud: Cloud,
+pub struct Contract {
+    pub cloud: Cloud,
     document: Value,
     called: BTreeSet<String>,
 }
 
 impl Contract {
-    async fn call(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn call(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.cloud.request(method, path);
         if let Some(body) = &body {
             request = request.json(body);
@@ -69,7 +69,7 @@ impl Contract {
         self.send(method, template, request).await
     }
 
-    async fn send(&mut self, method: &str, template: &str, request: reqwest::RequestBuilder) -> (u16, Value) {
+    pub async fn send(&mut self, method: &str, template: &str, request: reqwest::RequestBuilder) -> (u16, Value) {
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -99,13 +99,13 @@ impl Contract {
         (status, value)
     }
 
-    async fn fine(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn fine(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
         let (status, value) = self.call(method, template, path, body).await;
         assert!(status < 400, "{method} {path}: {status} {value}");
         value
     }
 
-    async fn refused(&mut self, expected: u16, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn refused(&mut self, expected: u16, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
         let (status, value) = self.call(method, template, path, body).await;
         assert_eq!(status, expected, "{method} {path}: {value}");
         value
@@ -134,6 +134,14 @@ async fn every_operation_answers_as_documented() {
         "images",
         "vms",
         "operations",
+        "users",
+        "groups",
+        "acls",
+        "vdcs",
+        "zones",
+        "documents",
+        "accounting",
+        "showback",
     ] {
         let path = format!("/api/v1/{path}");
         c.fine("GET", &path, &path, None).await;
@@ -156,6 +164,9 @@ async fn every_operation_answers_as_documented() {
     let change = json!({"old": c.cloud.password.clone(), "new": "a much longer password"});
     c.fine("PUT", "/api/v1/me/password", "/api/v1/me/password", Some(change)).await;
     c.refused(400, "PUT", "/api/v1/me/password", "/api/v1/me/password", Some(json!({"old": "x", "new": "y"}))).await;
+
+    crate::identity::every_operation(&mut c).await;
+    crate::tenancy::every_operation(&mut c).await;
 
     // Clusters and networks.
     let cluster =
