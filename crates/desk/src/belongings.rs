@@ -36,7 +36,6 @@ pub(crate) fn first_of(state: &State, names: impl Fn(&Meta) -> bool) -> Option<(
         .or_else(|| of::<Host>(state, &names))
 }
 
-
 /// Gives everything that belongs to one user to another. What the new owner has one of under that name gets its id
 /// after its name: an account's end must not depend on what its things are called.
 fn give_all(tx: &mut Tx, from: UserId, to: UserId) -> Result<(), Error> {

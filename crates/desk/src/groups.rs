@@ -1,8 +1,8 @@
 //! Groups of users, and their administrators.
 
 use crate::acl::{drop_rule, match_vdc, put_rule, require_create};
-use crate::change::Asked;
 use crate::belongings::first_of;
+use crate::change::Asked;
 use crate::users::taken;
 use crate::view::{find, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent, restricted};

@@ -1,8 +1,8 @@
 //! Logging in, and the tokens that stand for somebody afterwards.
 
+use crate::change::Asked;
 use crate::entropy::{secret, sha256_hex};
 use crate::throttle::Attempt;
-use crate::change::Asked;
 use crate::view::{find, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent, View};
 use holm_model::permissions::Access;
@@ -250,7 +250,8 @@ impl Desk {
     pub(crate) async fn issue_session(&self, caller: &Caller, intent: &Intent) -> Result<IssuedToken, Error> {
         let lifetime = self.0.settings.session_lifetime;
         let user = caller.user_id();
-        self.issue(caller, intent, "session.create", Wanted { label: SESSION.into(), lifetime, user, group: None }).await
+        self.issue(caller, intent, "session.create", Wanted { label: SESSION.into(), lifetime, user, group: None })
+            .await
     }
 
     async fn issue(

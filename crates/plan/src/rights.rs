@@ -201,9 +201,9 @@ impl Granted {
             return Some(Why::Others);
         }
         let wanted = rights_for(access);
-        let mut fitting = rules.into_iter().filter(|rule| {
-            rule.rights.has(wanted) && concerns(rule, self.user, &self.groups) && covers(rule, object)
-        });
+        let mut fitting = rules
+            .into_iter()
+            .filter(|rule| rule.rights.has(wanted) && concerns(rule, self.user, &self.groups) && covers(rule, object));
         fitting.find(|_| self.is_somebody()).map(|rule| Why::Rule(rule.id))
     }
 

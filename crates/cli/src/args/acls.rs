@@ -189,10 +189,13 @@ pub enum ZoneCommand {
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// List who did what and what came of it, newest first.
-    #[command(visible_alias = "ls", after_help = "Examples:
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:
   holm audit list
   holm audit list --limit 500 -o csv
-  holm audit list --before 1200")]
+  holm audit list --before 1200"
+    )]
     List(AuditArgs),
 }
 

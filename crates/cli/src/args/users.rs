@@ -256,7 +256,10 @@ pub enum SecondFactorCommand {
 From then on logging in asks for the code that the application shows.")]
     Setup(SecondFactorSetup),
     /// Take the second factor away: your own with its code, or somebody's whom you administer.
-    #[command(visible_alias = "rm", after_help = "Examples:\n  holm second-factor remove\n  holm second-factor remove anna")]
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  holm second-factor remove\n  holm second-factor remove anna"
+    )]
     Remove(MaybeOne),
 }
 

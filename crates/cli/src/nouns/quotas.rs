@@ -130,8 +130,8 @@ async fn set(app: &App, args: QuotaSetArgs) -> Result {
 fn entry(text: &str) -> std::result::Result<QuotaSet, String> {
     let refuse = || "write THING.METRIC=LIMIT, such as vms.running_cpu=8 or datastore:default.size=200G".to_owned();
     let (what, given) = text.rsplit_once('=').ok_or_else(refuse)?;
-    let (thing, metric) = what.rsplit_once('.').filter(|(thing, metric)| !thing.is_empty() && !metric.is_empty())
-        .ok_or_else(refuse)?;
+    let (thing, metric) =
+        what.rsplit_once('.').filter(|(thing, metric)| !thing.is_empty() && !metric.is_empty()).ok_or_else(refuse)?;
     let (of, object, clusters) = match (thing.split_once(':'), thing.split_once('@')) {
         (Some((of, object)), _) if !object.is_empty() => (of, Some(object.to_owned()), vec![]),
         (None, Some((of, clusters))) => (of, None, clusters.split('+').map(str::to_owned).collect()),

@@ -462,3 +462,42 @@ async fn a_signature_with_an_ssh_key_logs_in_once() {
         ground.pass(Duration::from_secs(120));
     }
 }
+
+#[tokio::test]
+async fn what_belonged_to_an_account_goes_to_its_heir() {
+    let ground = Ground::new().await;
+    kernel(&ground).await;
+    let blue = group(&ground, "blue").await;
+    let (lena, max) = (member(&ground, "lena", blue).await, member(&ground, "max", blue).await);
+    let (desk, admin) = (&ground.desk, &ground.admin);
+    let vm = ground.vm(&lena, "web").await;
+    let image = |name: &str| holm_desk::ImageDraft { name: name.into(), size: Some(1 << 20), ..Default::default() };
+    let theirs = desk.image_create(&lena, &intent(), image("data")).await.expect("made").row.value.id;
+    desk.image_create(&max, &intent(), image("data")).await.expect("made");
+    let (lena, heir) = (lena.user_id(), Some(max.user_id()));
+    refused(desk.user_delete(admin, &intent(), lena, None).await, ErrorKind::InUse);
+    refused(desk.user_delete(admin, &intent(), lena, Some(lena)).await, ErrorKind::Invalid);
+    refused(desk.user_delete(admin, &intent(), lena, Some(UserId(999))).await, ErrorKind::NotFound);
+    // The heir's limits stand against it, and nothing is half done.
+    let one = holm_model::quotas::Limit::AtMost(100);
+    let images = [(holm_model::DatastoreId(1), [("IMAGES".to_owned(), one)].into())].into();
+    let quotas = holm_model::quotas::Quotas { datastores: images, ..Default::default() };
+    desk.user_quotas_set(admin, &intent(), max.user_id(), quotas).await.expect("set");
+    refused(desk.user_delete(admin, &intent(), lena, heir).await, ErrorKind::Quota);
+    assert_eq!(desk.view().row::<Vm>(vm).expect("there").value.meta.owner, lena);
+    desk.user_quotas_set(admin, &intent(), max.user_id(), Default::default()).await.expect("set");
+    desk.user_delete(admin, &intent(), lena, heir).await.expect("deleted");
+    let view = desk.view();
+    assert!(view.row::<User>(lena).is_none());
+    let vm = view.row::<Vm>(vm).expect("it goes on").value.meta.clone();
+    assert_eq!((vm.owner, vm.group, vm.name.as_str()), (max.user_id(), blue, "web"));
+    let image = view.row::<holm_model::images::Image>(theirs).expect("there").value.meta.clone();
+    assert_eq!((image.owner, image.name.as_str()), (max.user_id(), format!("data-{theirs}").as_str()));
+    // Whoever administers the group may be the heir, and choose only whom they manage.
+    let head = member(&ground, "head", blue).await;
+    desk.group_admin(admin, &intent(), blue, head.user_id(), true).await.expect("made");
+    let head = desk.password_login("head", secret("pw"), "192.0.2.7:1").await.expect("logs in");
+    refused(desk.user_delete(&head, &intent(), max.user_id(), Some(UserId(0))).await, ErrorKind::NotFound);
+    desk.user_delete(&head, &intent(), max.user_id(), Some(head.user_id())).await.expect("deleted");
+    assert_eq!(desk.view().usage_of_user(head.user_id()).vms["VMS"], 100);
+}

@@ -403,7 +403,11 @@ async fn try_people(tries: &mut Tries, others: &Others) {
     }
     let view = desk.view();
     for of in [QuotasOf::User, QuotasOf::Group] {
-        tries.unseen("quota_sheet", view.quota_sheet(&who, &of(key.clone())), view.quota_sheet(&who, &of(none.clone())));
+        tries.unseen(
+            "quota_sheet",
+            view.quota_sheet(&who, &of(key.clone())),
+            view.quota_sheet(&who, &of(none.clone())),
+        );
     }
     let question = |user: &str| Question {
         user: Some(user.into()),

@@ -211,7 +211,8 @@ const THERE: [&str; 2] = ["THERE_VMS", "THERE_MEMORY"];
 /// Counts from all rows, in the plainest way.
 fn plain(ground: &Ground, has: impl Fn(&holm_model::Meta) -> bool) -> BTreeMap<&'static str, i64> {
     let state = ground.store.read();
-    let mut sums: BTreeMap<&'static str, i64> = ["VMS", "RUNNING_MEMORY", "MEMORY", "IMAGES", "SIZE", THERE[0], THERE[1]].map(|m| (m, 0)).into();
+    let mut sums: BTreeMap<&'static str, i64> =
+        ["VMS", "RUNNING_MEMORY", "MEMORY", "IMAGES", "SIZE", THERE[0], THERE[1]].map(|m| (m, 0)).into();
     for vm in state.list::<Vm>().map(|row| &row.value).filter(|vm| has(&vm.meta)) {
         let memory = i64::try_from(vm.spec.memory_mib).expect("small") * 100;
         let runs = vm.spec.power.wants_process();
@@ -293,7 +294,8 @@ async fn a_cluster_where_a_vm_would_break_a_quota_is_refused_to_it_with_the_reas
     let (desk, admin, id) = (&ground.desk, &ground.admin, lena.user_id());
     let one = Quotas { vms_in: vec![(vec![far], limits(&[("VMS", Limit::AtMost(100))]))], ..Quotas::default() };
     desk.user_quotas_set(admin, &intent(), id, one).await.expect("set");
-    let (first, second) = (create(&ground, &lena, "a").await.expect("made"), create(&ground, &lena, "b").await.expect("made"));
+    let (first, second) =
+        (create(&ground, &lena, "a").await.expect("made"), create(&ground, &lena, "b").await.expect("made"));
     ground.place(first, HostId(1));
     let why = |vm: VmId, host: &str| -> String {
         let explained = desk.vm_explain(&lena, &vm.to_string()).expect("explained");
@@ -313,7 +315,10 @@ async fn a_cluster_where_a_vm_would_break_a_quota_is_refused_to_it_with_the_reas
     desk.default_quotas_set(admin, &intent(), false, none).await.expect("set");
     assert!(why(second, "far").contains("limit of 0 reached for MEMORY quota"), "{}", why(second, "far"));
     desk.give::<Vm>(admin, &intent(), second, Some(ADMIN_USER), None).await.expect("given");
-    assert!(holm_plan::quotas::bars(&ground.store.read().get::<Vm>(second).expect("there").value, &*ground.store.read()).is_empty());
+    assert!(
+        holm_plan::quotas::bars(&ground.store.read().get::<Vm>(second).expect("there").value, &*ground.store.read())
+            .is_empty()
+    );
 }
 
 async fn limits_hold(acts: Vec<Act>) {
@@ -388,7 +393,8 @@ async fn limits_hold(acts: Vec<Act>) {
             Act::Upload(mib) => Some(upload(&ground, who, &format!("image-{rng}"), mib).await),
             Act::Place(n, host) => pick(n).map(|(id, _)| {
                 let state = ground.store.read();
-                let (vm, host) = (&state.get::<Vm>(id).expect("there").value, HostId(u32::try_from(host).expect("few")));
+                let (vm, host) =
+                    (&state.get::<Vm>(id).expect("there").value, HostId(u32::try_from(host).expect("few")));
                 let cluster = state.get::<Host>(host).expect("there").value.cluster;
                 let bar = holm_plan::quotas::bars(vm, &*state).into_iter().find(|bar| bar.covers(cluster));
                 match bar {

@@ -125,6 +125,11 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if named {
         kinds.extend([Kind::NotFound, Kind::Conflict]);
     }
+    // Other objects are also named in bodies and parameters.
+    let asks = ["/acls/check", "/accounting", "/showback"].iter().any(|end| path.ends_with(end));
+    if asks || (changes && !open && operation.request_body.is_some()) {
+        kinds.push(Kind::NotFound);
+    }
     if path.ends_with("/events") {
         kinds.push(Kind::Gone);
     }
@@ -133,7 +138,8 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     }
     if ["/console", "/vnc", "/log", "/password", "/tickets", "/me/second-factor", "/second-factor/remove"]
         .iter()
-        .any(|end| path.ends_with(end)) {
+        .any(|end| path.ends_with(end))
+    {
         kinds.push(Kind::TooMany);
     }
     if path.ends_with("/content") {

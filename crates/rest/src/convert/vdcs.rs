@@ -3,10 +3,10 @@
 use super::attributes;
 use crate::problem::{Answer, Refusal};
 use holm_desk::{Row, ZoneChange};
+use holm_model::ZoneId;
 use holm_model::templates::Document;
 use holm_model::vdcs::{Vdc, VdcMember};
 use holm_model::zones::{OWN_ZONE, Zone};
-use holm_model::ZoneId;
 use holm_wire::v1;
 
 fn members<'a>(members: impl IntoIterator<Item = &'a VdcMember>) -> Vec<v1::VdcMember> {

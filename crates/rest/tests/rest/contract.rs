@@ -105,7 +105,14 @@ impl Contract {
         value
     }
 
-    pub async fn refused(&mut self, expected: u16, method: &str, template: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn refused(
+        &mut self,
+        expected: u16,
+        method: &str,
+        template: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Value {
         let (status, value) = self.call(method, template, path, body).await;
         assert_eq!(status, expected, "{method} {path}: {value}");
         value

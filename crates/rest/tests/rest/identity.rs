@@ -18,9 +18,13 @@ pub async fn every_operation(c: &mut Contract) {
     let set = json!({"attributes": {"COST_CENTER": "4711"}});
     assert_eq!(c.fine("PATCH", group, "/api/v1/groups/lab", Some(set)).await["attributes"]["COST_CENTER"], "4711");
 
-    let anna = json!({"name": "anna", "password": "anna-password", "groups": ["lab"], "attributes": {"EMAIL": "a@b.c"}});
+    let anna =
+        json!({"name": "anna", "password": "anna-password", "groups": ["lab"], "attributes": {"EMAIL": "a@b.c"}});
     let made = c.fine("POST", USERS, USERS, Some(anna)).await;
-    assert_eq!((&made["auth"], &made["groups"], &made["admin"]), (&json!("password"), &json!([lab["id"]]), &json!(false)));
+    assert_eq!(
+        (&made["auth"], &made["groups"], &made["admin"]),
+        (&json!("password"), &json!([lab["id"]]), &json!(false))
+    );
     for (body, field) in [
         (json!({"name": "b b", "password": "long enough"}), "name"),
         (json!({"name": "ben", "password": "short"}), "password"),
@@ -86,8 +90,14 @@ pub async fn every_operation(c: &mut Contract) {
     c.refused(400, "PUT", factor, factor, Some(json!({"key": "!", "code": "1"}))).await;
     let right = json!({"key": offer["key"], "code": code_of(offer["key"].as_str().unwrap(), 0)});
     c.fine("PUT", factor, factor, Some(right.clone())).await;
-    c.refused(409, "PUT", factor, factor, Some(json!({"key": offer["key"], "code": code_of(offer["key"].as_str().unwrap(), 1)})))
-        .await;
+    c.refused(
+        409,
+        "PUT",
+        factor,
+        factor,
+        Some(json!({"key": offer["key"], "code": code_of(offer["key"].as_str().unwrap(), 1)})),
+    )
+    .await;
     let remove = "/api/v1/users/{user}/second-factor/remove";
     c.refused(401, "POST", remove, "/api/v1/users/oneadmin/second-factor/remove", Some(json!({}))).await;
     let next = json!({"code": code_of(offer["key"].as_str().unwrap(), 1)});

@@ -10,8 +10,14 @@ pub async fn every_operation(c: &mut Contract) {
     let one = c.fine("POST", acls, acls, Some(json!({"rule": "@1 VM+IMAGE/#4 USE"}))).await;
     assert_eq!((&one["rule"], &one["kinds"]), (&json!("@1 VM+IMAGE/#4 USE *"), &json!(["vm", "image"])));
     assert_eq!(one["says"], "members of group users may use the vm or image with id 4");
-    c.refused(409, "POST", acls, acls, Some(json!({"group": "users", "kinds": ["vm", "image"], "id": 4, "rights": ["use"]})))
-        .await;
+    c.refused(
+        409,
+        "POST",
+        acls,
+        acls,
+        Some(json!({"group": "users", "kinds": ["vm", "image"], "id": 4, "rights": ["use"]})),
+    )
+    .await;
     for (body, field) in [
         (json!({"rule": "nonsense"}), "rule"),
         (json!({"rule": "@1 VM/#4 USE *", "group": "users"}), "rule"),
@@ -32,7 +38,9 @@ pub async fn every_operation(c: &mut Contract) {
     let check = "/api/v1/acls/check";
     let me = c.fine("GET", check, "/api/v1/acls/check?right=use&kind=zone&object=0", None).await;
     assert_eq!((&me["allowed"], &me["because"]), (&json!(true), &json!("administrator")));
-    for query in ["", "?right=use", "?right=use&kind=vm", "?right=fly&kind=vm&object=1", "?right=use&kind=plane&object=1"] {
+    for query in
+        ["", "?right=use", "?right=use&kind=vm", "?right=fly&kind=vm&object=1", "?right=use&kind=plane&object=1"]
+    {
         c.refused(400, "GET", check, &format!("{check}{query}"), None).await;
     }
     c.refused(404, "GET", check, "/api/v1/acls/check?right=use&kind=vm&object=999", None).await;
