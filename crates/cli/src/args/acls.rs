@@ -1,5 +1,6 @@
 //! Arguments about access rules, virtual data centers, zones and the audit log.
 
+use super::owned::Rename;
 use super::users::SetArgs;
 use super::{ListArgs, Many, One};
 use clap::{Args, Subcommand};
@@ -123,17 +124,6 @@ pub enum VdcCommand {
     /// Delete VDCs and the rules that follow from them.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm vdc delete research")]
     Delete(Many),
-}
-
-/// A new name.
-#[derive(Debug, Args)]
-pub struct Rename {
-    /// Its name or id.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// Its new name.
-    #[arg(value_name = "NEW")]
-    pub to: String,
 }
 
 /// Members of a VDC.

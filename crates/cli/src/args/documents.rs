@@ -1,5 +1,6 @@
 //! Arguments about documents.
 
+use super::owned::OwnedCommand;
 use super::{DeleteArgs, ListArgs, One};
 use clap::{Args, Subcommand};
 
@@ -20,6 +21,9 @@ pub enum DocumentCommand {
     /// Copy a document.
     #[command(after_help = "Examples:\n  holm document clone shop shop-2")]
     Clone(DocumentCloneArgs),
+    /// Name, content, ownership, permissions, lock.
+    #[command(flatten)]
+    Owned(OwnedCommand),
     /// Delete documents.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm document delete shop")]
     Delete(DeleteArgs),

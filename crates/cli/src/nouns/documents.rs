@@ -1,5 +1,6 @@
 //! `holm document`.
 
+use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::documents::DocumentCommand;
 use crate::client::path;
@@ -27,22 +28,23 @@ impl Noun for Document {
     }
 
     fn mentions(&self) -> Vec<(&'static str, u32)> {
-        vec![("users", self.meta.owner), ("groups", self.meta.group)]
+        owned::mentions(&self.meta)
     }
 
     fn parts(&self, names: &Names) -> Vec<Part> {
-        vec![
+        let mut parts = vec![
             Part::Line("id", self.id.to_string()),
             Part::Line("name", self.meta.name.clone()),
             Part::Line("kind", self.kind.to_string()),
-            Part::Line("owner", names.of("users", self.meta.owner)),
-            Part::Line("group", names.of("groups", self.meta.group)),
-            Part::Line("permissions", self.meta.permissions.clone()),
             Part::Line("age", show_age(&self.meta.created_at)),
-            super::attributes_part(&self.meta.attributes),
-        ]
+        ];
+        parts.extend(owned::parts(&self.meta, names));
+        parts.push(owned::attributes(&self.meta));
+        parts
     }
 }
+
+impl Owned for Document {}
 
 pub(super) async fn run(app: &App, command: DocumentCommand) -> Result {
     match command {
@@ -57,6 +59,7 @@ pub(super) async fn run(app: &App, command: DocumentCommand) -> Result {
             let value = app.client.post(&at, &DocumentClone { name: args.to }).await?;
             app.print_one::<Document>(&value).await
         }
+        DocumentCommand::Owned(command) => owned::run::<Document>(app, command).await,
         DocumentCommand::Delete(args) => app.delete::<Document>(&args, &[]).await,
     }
 }

@@ -45,7 +45,7 @@ impl Noun for Group {
             Part::Line("users", users(&self.users)),
             Part::Line("administrators", users(&self.admins)),
             Part::Line("age", show_age(&self.created_at)),
-            super::attributes_part(&self.attributes),
+            super::owned::attributes_part(&self.attributes),
         ]
     }
 }

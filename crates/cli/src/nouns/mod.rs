@@ -334,7 +334,7 @@ impl App {
     async fn end<N: Noun>(&self, names: &[String], query: &[(&str, &str)], done: &str) -> Result {
         self.each(names, async |name| {
             let call = Call::new(Method::DELETE, path(&[N::PATH, name])?);
-            let call = query.iter().fold(call, |call, (key, value)| call.query(*key, *value));
+            let call = query.iter().fold(call, |call, (key, value)| call.query(key, *value));
             self.client.send(call).await?;
             self.remarks.note(&format!("{} {name} {done}", N::WORD));
             Ok(())
@@ -361,13 +361,6 @@ impl App {
         }
         first.map_or(Ok(()), Err)
     }
-}
-
-/// The attributes of an object as part of its description.
-pub(crate) fn attributes_part(attributes: &serde_json::Map<String, Value>) -> Part {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let rows = attributes.iter().map(|(name, value)| vec![name.clone(), text(value)]).collect();
-    Part::Table("Attributes:", &["NAME", "VALUE"], rows)
 }
 
 fn shape_all<N: Noun>(values: &[Value]) -> Result<Vec<N>> {

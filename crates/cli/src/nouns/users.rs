@@ -48,7 +48,7 @@ impl Noun for User {
             Part::Line("groups", groups(&self.groups)),
             Part::Line("administers", if self.admin { "everything".into() } else { groups(&self.admin_of) }),
             Part::Line("age", show_age(&self.created_at)),
-            super::attributes_part(&self.attributes),
+            super::owned::attributes_part(&self.attributes),
         ]
     }
 }

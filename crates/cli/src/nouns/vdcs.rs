@@ -1,5 +1,6 @@
 //! `holm vdc` and `holm zone`.
 
+use super::owned::attributes_part;
 use super::users::joined;
 use super::{App, Noun};
 use crate::args::acls::{VdcCommand, VdcMembers, ZoneCommand};
@@ -65,7 +66,7 @@ impl Noun for Vdc {
             Part::Line("hosts", list("hosts", &self.hosts)),
             Part::Line("datastores", list("datastores", &self.datastores)),
             Part::Line("networks", list("networks", &self.networks)),
-            super::attributes_part(&self.attributes),
+            attributes_part(&self.attributes),
         ]
     }
 }
@@ -80,7 +81,7 @@ pub(super) async fn run(app: &App, command: VdcCommand) -> Result {
         VdcCommand::Show(one) => app.show::<Vdc>(&one.name).await,
         VdcCommand::Create(one) => app.create::<Vdc>(&VdcCreate { name: one.name, ..VdcCreate::default() }).await,
         VdcCommand::Rename(args) => {
-            change::<Vdc>(app, &args.name, &VdcChange { name: Some(args.to), ..VdcChange::default() }).await
+            change::<Vdc>(app, &args.name, &VdcChange { name: Some(args.new), ..VdcChange::default() }).await
         }
         VdcCommand::Set(args) => {
             let attributes = fields::attributes(args.attributes, args.unset)?;
@@ -149,7 +150,7 @@ impl Noun for Zone {
             Part::Line("id", self.id.to_string()),
             Part::Line("name", self.name.clone()),
             Part::State("state", self.state.clone()),
-            super::attributes_part(&self.attributes),
+            attributes_part(&self.attributes),
         ]
     }
 }
@@ -160,7 +161,7 @@ pub(super) async fn zones(app: &App, command: ZoneCommand) -> Result {
         ZoneCommand::List(args) => app.list::<Zone>(&args).await,
         ZoneCommand::Show(one) => app.show::<Zone>(&one.name).await,
         ZoneCommand::Rename(args) => {
-            change::<Zone>(app, &args.name, &ZoneChange { name: Some(args.to), ..ZoneChange::default() }).await
+            change::<Zone>(app, &args.name, &ZoneChange { name: Some(args.new), ..ZoneChange::default() }).await
         }
         ZoneCommand::Set(args) => {
             let attributes = fields::attributes(args.attributes, args.unset)?;

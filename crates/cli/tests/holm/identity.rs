@@ -340,10 +340,10 @@ fn documents_are_made_and_copied() {
     id           3
     name         shop
     kind         100
+    age          9999d
     owner        oneadmin
     group        oneadmin
     permissions  640
-    age          9999d
 
     Attributes:
     NAME  VALUE

@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod fake;
-mod owned;
 mod identity;
+mod owned;
 
 use fake::{Answer, Fake, Ran, event, merged, meta, operation, page, refusal, vm};
 use serde_json::{Value, json};

@@ -4,10 +4,11 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Desk, Error, ErrorKind,
-    GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange, NetworkChange,
-    NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret,
-    SecurityGroupDraft, TokenDraft, UserChange, UserDraft, VdcResource, VmChange, VmGroupDraft, ZoneChange,
+    AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Desk, Error,
+    ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
+    NetworkChange, NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery, ReservationDraft,
+    RoleDraft, Secret, SecurityGroupDraft, TokenDraft, UserChange, UserDraft, VdcResource, VmChange, VmGroupDraft,
+    ZoneChange,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;

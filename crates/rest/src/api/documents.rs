@@ -2,7 +2,8 @@
 
 use super::Api;
 use super::door::Asker;
-use super::requests::{Command, Key, List, Order, created, json, json_at};
+use super::owned::{change, created, get, list, lock_routes, shown};
+use super::requests::{Command, Key, List, Order, json};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::State;
@@ -13,11 +14,16 @@ use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+shown! {
+    Document, "documents", "document", v1::Document: |row, _| convert::vdcs::document(row);
+}
+
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(document_list, document_create))
-        .routes(routes!(document_get, document_delete))
+        .routes(routes!(document_get, document_change, document_delete))
         .routes(routes!(document_clone))
+        .merge(lock_routes::<Document>())
 }
 
 /// List documents
@@ -28,9 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, description = "A page of documents.", body = v1::Page<v1::Document>)),
 )]
 async fn document_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
-    let page = api.desk().view().list::<Document>(&asker.caller, &query)?;
-    let items = page.items.iter().map(|row| convert::vdcs::document(row)).collect();
-    json(StatusCode::OK, &v1::Page { items, next_cursor: page.next_cursor, revision: page.view.revision() })
+    list::<Document>(&api, &asker, &query)
 }
 
 /// Create a document
@@ -48,7 +52,7 @@ async fn document_create(State(api): State<Api>, command: Command<v1::DocumentCr
     let v1::DocumentCreate { name, kind, attributes } = command.body;
     let draft = BagDraft { name, kind, attributes: convert::attributes::from_json(attributes)? };
     let row = api.desk().bag_create::<Document>(&command.caller, &command.intent, draft).await?;
-    created(StatusCode::CREATED, row.revision, "documents", row.value.id.0, &convert::vdcs::document(&row))
+    created(&api, &command.caller, &row)
 }
 
 /// Show a document
@@ -58,8 +62,20 @@ async fn document_create(State(api): State<Api>, command: Command<v1::DocumentCr
     responses((status = 200, description = "The document.", body = v1::Document)),
 )]
 async fn document_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
-    let row = api.desk().view().get::<Document>(&asker.caller, &key)?;
-    json_at(StatusCode::OK, row.revision, &convert::vdcs::document(&row))
+    get::<Document>(&api, &asker, &key)
+}
+
+/// Change a document
+///
+/// Its name, ownership, permissions and content.
+#[utoipa::path(
+    patch, path = "/documents/{document}", tag = "documents",
+    params(("document" = String, Path, description = "Id or name.", example = "shop")),
+    request_body(content = v1::MetaChange, example = json!({"attributes": {"BODY": "{}"}})),
+    responses((status = 200, description = "The document as it is now.", body = v1::Document)),
+)]
+async fn document_change(State(api): State<Api>, Key(key): Key, command: Command<v1::MetaChange>) -> Answer {
+    change::<Document>(&api, &key, command).await
 }
 
 /// Delete a document
@@ -86,5 +102,5 @@ async fn document_delete(State(api): State<Api>, Key(key): Key, order: Order) ->
 async fn document_clone(State(api): State<Api>, Key(key): Key, command: Command<v1::DocumentClone>) -> Answer {
     let id = api.id_of::<Document>(&command.caller, &key)?;
     let row = api.desk().bag_clone::<Document>(&command.caller, &command.intent, id, command.body.name).await?;
-    created(StatusCode::CREATED, row.revision, "documents", row.value.id.0, &convert::vdcs::document(&row))
+    created(&api, &command.caller, &row)
 }

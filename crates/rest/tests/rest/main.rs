@@ -12,5 +12,5 @@ mod owned;
 mod schema;
 mod strangers;
 mod support;
-mod tenants;
 mod tenancy;
+mod tenants;

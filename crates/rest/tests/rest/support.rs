@@ -158,7 +158,7 @@ impl Cloud {
     /// A user of the group `users`; their token.
     pub async fn user(&self, name: &str) -> String {
         let password = Secret(format!("{name}-has-a-password"));
-        let draft = UserDraft { name: name.into(), password: password.clone(), groups: vec![] };
+        let draft = UserDraft { name: name.into(), password: password.clone(), ..UserDraft::default() };
         self.desk.user_create(&self.admin, &Intent::default(), draft).await.unwrap();
         self.desk.login(name, password, &Intent::default()).await.unwrap().secret.0
     }

@@ -84,6 +84,12 @@ pub async fn every_operation(c: &mut Contract) {
     let shop = json!({"name": "shop", "kind": 100, "attributes": {"BODY": "{}"}});
     c.fine("POST", "/api/v1/documents", "/api/v1/documents", Some(shop)).await;
     c.fine("GET", document, "/api/v1/documents/shop", None).await;
+    let set = json!({"attributes": {"NOTE": "n"}, "permissions": "640"});
+    let changed = c.fine("PATCH", document, "/api/v1/documents/shop", Some(set)).await;
+    assert_eq!((&changed["permissions"], &changed["attributes"]), (&json!("640"), &json!({"BODY": "{}", "NOTE": "n"})));
+    let lock = "/api/v1/documents/{document}/lock";
+    c.fine("PUT", lock, "/api/v1/documents/shop/lock", Some(json!({"level": "manage"}))).await;
+    c.fine("DELETE", lock, "/api/v1/documents/shop/lock", None).await;
     let copy = "/api/v1/documents/{document}/clone";
     let copied = c.fine("POST", copy, "/api/v1/documents/shop/clone", Some(json!({"name": "copy"}))).await;
     assert_eq!((&copied["kind"], &copied["attributes"]["BODY"]), (&json!(100), &json!("{}")));
