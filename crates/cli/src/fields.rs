@@ -5,7 +5,7 @@
 use holm_model::units;
 use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RoleChoice};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A size such as `512M` or `20G`, in whole MiB.
@@ -301,12 +301,29 @@ pub fn read_file(flag: &str, path: &str) -> crate::errors::Result<String> {
     if path == "-" {
         return std::io::read_to_string(std::io::stdin()).map_err(|e| refuse(&e));
     }
-    let home = std::env::var_os("HOME");
-    let full = match (path.strip_prefix("~/"), &home) {
-        (Some(rest), Some(home)) => Path::new(home).join(rest),
-        _ => Path::new(path).to_owned(),
-    };
-    std::fs::read_to_string(full).map_err(|e| refuse(&e))
+    std::fs::read_to_string(home_path(path)).map_err(|e| refuse(&e))
+}
+
+/// A path whose leading `~/` is the home directory.
+#[must_use]
+pub fn home_path(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// Attributes to be set, with values from files read, and those to be removed, which become null.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn attributes(
+    set: Vec<(String, String)>,
+    unset: Vec<String>,
+) -> crate::errors::Result<serde_json::Map<String, serde_json::Value>> {
+    let set = set.into_iter().map(|(key, value)| Ok((key, text_or_file("attribute", &value)?.into())));
+    let unset = unset.into_iter().map(|key| Ok((key, serde_json::Value::Null)));
+    set.chain(unset).collect()
 }
 
 fn settings(text: &str) -> Result<Vec<(&str, &str)>, String> {

@@ -53,6 +53,30 @@ pub struct Column<T> {
     pub state: bool,
 }
 
+impl<T> Column<T> {
+    /// A column of text that is no state.
+    #[must_use]
+    pub fn new(
+        title: &'static str,
+        key: &'static str,
+        text: fn(&T, &Names) -> String,
+        plain: fn(&T) -> String,
+    ) -> Self {
+        Self { title, key, text, plain, state: false }
+    }
+
+    /// A column of states.
+    #[must_use]
+    pub fn state(
+        title: &'static str,
+        key: &'static str,
+        text: fn(&T, &Names) -> String,
+        plain: fn(&T) -> String,
+    ) -> Self {
+        Self { title, key, text, plain, state: true }
+    }
+}
+
 /// A piece of the description of one object.
 pub enum Part {
     /// A label and what it stands for; skipped when empty.

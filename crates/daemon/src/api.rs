@@ -21,7 +21,7 @@ impl Api {
     pub async fn login(base: &str, user: &str, password: &str) -> Result<Self> {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
         let mut api = Self { client, base: base.into(), token: String::new() };
-        let session = holm_wire::v1::SessionCreate { user: user.into(), password: password.into() };
+        let session = holm_wire::v1::SessionCreate { user: user.into(), password: password.into(), code: None };
         let created: holm_wire::v1::TokenCreated = api.call(Method::POST, "sessions", Some(&session)).await?;
         api.token = created.token;
         Ok(api)

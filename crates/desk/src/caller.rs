@@ -4,7 +4,7 @@ use holm_model::acl::{Acl, AclKind};
 use holm_model::permissions::{Access, Permissions};
 use holm_model::users::{ADMIN_GROUP, ADMIN_USER, User};
 use holm_model::{ClusterId, GroupId, Meta, TokenId, UserId};
-use holm_plan::rights::{Granted, Object};
+use holm_plan::rights::{Granted, Object, Why};
 use holm_store::{Row, State};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -207,6 +207,26 @@ impl Caller {
 
     pub(crate) fn allowed(&self, object: &Object<'_>, access: Access) -> bool {
         self.rights.allows(object, access)
+    }
+
+    /// Why they may do this, its lock aside; `None` when they may not.
+    pub(crate) fn why<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a Acl>,
+        object: &Object<'_>,
+        access: Access,
+    ) -> Option<Why> {
+        self.rights.why(rules, object, access)
+    }
+
+    /// Why they may make objects of this kind that belong to this group; `None` when they may not.
+    pub(crate) fn why_create<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a Acl>,
+        kind: AclKind,
+        group: GroupId,
+    ) -> Option<Why> {
+        self.rights.why_create(rules, kind, group)
     }
 
     /// Whether they may make objects of this kind, for their primary group.

@@ -1,16 +1,17 @@
 //! Groups of users, and their administrators.
 
 use crate::acl::{drop_rule, match_vdc, put_rule, require_create};
+use crate::belongings::first_of;
 use crate::change::Asked;
-use crate::users::{first_of, taken};
-use crate::view::find_id;
+use crate::users::taken;
+use crate::view::{find, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent, restricted};
 use holm_model::acl::AclKind;
 use holm_model::permissions::Access;
 use holm_model::quotas::Quotas;
 use holm_model::users::{ADMIN_GROUP, Group, USERS_GROUP, User};
 use holm_model::vdcs::Vdc;
-use holm_model::{Attributes, GroupId, Name, ObjectKind, UserId, VdcId};
+use holm_model::{AttributeValue, Attributes, GroupId, Name, ObjectKind, UserId, VdcId};
 use holm_store::{Noun, Row, Tx};
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ impl Desk {
         self.present::<Group>(id)
     }
 
-    async fn group_edit(
+    pub(crate) async fn group_edit(
         &self,
         caller: &Caller,
         intent: &Intent,
@@ -144,6 +145,25 @@ impl Desk {
                     drop_rule(tx, rule);
                 }
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a group's attributes, those that are named. Needs access admin.
+    ///
+    /// # Errors
+    /// As [`Desk::group_attributes_change`].
+    pub async fn group_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        attributes: Vec<(String, Vec<AttributeValue>)>,
+    ) -> Result<Arc<Row<Group>>, Error> {
+        let id = find::<Group>(&self.view().0, caller, key)?.value.id;
+        self.group_attributes_change(caller, intent, id, move |bag| {
+            attributes.into_iter().for_each(|(name, values)| bag.set(&name, values));
             Ok(())
         })
         .await

@@ -189,13 +189,15 @@ impl Desk {
                 if !matches!(image.phase, ImagePhase::Awaiting | ImagePhase::Fetching) {
                     return Ok(None);
                 }
+                let before = image.clone();
                 image.received = content.file_size;
                 image.content = Some(content);
                 image.changed_at = now;
                 image.trouble = None;
                 // The row as it will be counts; only where its size was not known before can that be too much now.
                 tx.put(image.clone());
-                let refused = crate::datastores::admit(tx, &image).err();
+                let admitted = crate::datastores::admit(tx, &image);
+                let refused = admitted.and_then(|()| crate::quotas::admit_arrival(tx, &before, &image)).err();
                 match &refused {
                     None => image.phase = ImagePhase::Ready,
                     Some(error) => {

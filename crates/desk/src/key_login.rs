@@ -113,6 +113,18 @@ fn key_bytes(line: &str) -> Option<Vec<u8>> {
     })
 }
 
+/// Refuses what is no public key that can log in.
+pub(crate) fn check_key(field: &str, line: &str) -> Result<(), Error> {
+    const KINDS: [&[u8]; 4] = [b"ssh-ed25519", b"ssh-rsa", b"ecdsa-sha2-nistp256", b"ecdsa-sha2-nistp384"];
+    let known = key_bytes(line).is_some_and(|bytes| Fields(&bytes).string().is_some_and(|kind| KINDS.contains(&kind)));
+    if known && line.len() <= LONGEST && !line.trim().contains(['\n', '\r']) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid, format!("{field}: it is no public key of kind Ed25519, ECDSA or RSA"))
+        .hint("Give one line as in a .pub file: ssh-ed25519 AAAA... name.")
+        .field(field))
+}
+
 fn string(text: &[u8]) -> Vec<u8> {
     // Every text here is shorter than the input it was read from, which is bounded.
     let count = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -216,7 +228,7 @@ impl Desk {
         self.check_second_factor(&known.value, code)?;
         self.0.throttle.succeeded(&attempt);
         let caller = self.caller(&view, known, None, None);
-        self.issue(&caller, intent, "session.create", "login".into(), self.settings().session_lifetime).await
+        self.issue_session(&caller, intent).await
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::entropy::{secret, sha256_hex};
 use crate::passwords::Passwords;
-use crate::sessions::stranger;
+use crate::sessions::{group_of_token, stranger};
 use crate::view::find_id;
 use crate::{Caller, Desk, Error, ErrorKind, Intent, View};
 use holm_model::permissions::Access;
@@ -199,26 +199,7 @@ impl Desk {
         let sha256 = sha256_hex(&text.0);
         let (user, group, lifetime) = (draft.user, draft.group, draft.lifetime);
         self.change(caller, intent, "token.create", move |tx, asked| {
-            let row = find_id::<User>(tx, &asked.caller, user, Access::Manage)?;
-            let group = match asked.caller.effective_group() {
-                Some(own) if user == asked.caller.user_id() && group.is_none_or(|group| group == own) => Some(own),
-                Some(own) if !asked.caller.is_admin() => {
-                    return Err(Error::new(
-                        ErrorKind::Forbidden,
-                        format!("a token for group {own} only makes tokens for that group"),
-                    )
-                    .hint("Come with the password."));
-                }
-                _ => group,
-            };
-            if let Some(group) = group.filter(|group| !row.value.groups.contains(group)) {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("group: user {user} ({}) is not in group {group}", row.value.name),
-                )
-                .hint("Choose one of the user's groups.")
-                .field("group"));
-            }
+            let group = group_of_token(tx, asked, user, group)?;
             let own: Vec<Token> =
                 tx.tokens_of(user).filter_map(|id| tx.get::<Token>(id)).map(|row| row.value.clone()).collect();
             // A token of the same text is renewed.
@@ -229,7 +210,7 @@ impl Desk {
             if live.count() >= MOST_LOGIN_TOKENS {
                 return Err(Error::new(
                     ErrorKind::Invalid,
-                    format!("user {user} ({}) has {MOST_LOGIN_TOKENS} login tokens already", row.value.name),
+                    format!("user {user} has {MOST_LOGIN_TOKENS} login tokens already"),
                 )
                 .hint("Reset one of them first."));
             }

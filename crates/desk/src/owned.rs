@@ -40,7 +40,7 @@ impl MetaChange {
         if !self.attributes.is_empty() {
             let attributes = &mut value.owned_mut().attributes;
             for (name, values) in self.attributes {
-                set_attribute(attributes, name, values);
+                attributes.set(&name, values);
             }
             check_attributes(value, &before.attributes, caller)?;
         }
@@ -63,14 +63,6 @@ impl MetaChange {
         }
         Ok(())
     }
-}
-
-/// Gives an attribute these values, at the place where it was.
-fn set_attribute(attributes: &mut Attributes, name: String, values: Vec<AttributeValue>) {
-    let all = &mut attributes.0;
-    let at = all.iter().position(|(known, _)| *known == name).unwrap_or(all.len());
-    all.retain(|(known, _)| *known != name);
-    all.splice(at..at, values.into_iter().map(|value| (name.clone(), value)));
 }
 
 fn check_attributes<T: Owned>(value: &T, before: &Attributes, caller: &Caller) -> Result<(), Error> {

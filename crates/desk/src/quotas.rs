@@ -8,13 +8,15 @@
 
 use crate::view::View;
 use crate::{Error, ErrorKind};
-use holm_model::images::Image;
+use holm_model::images::{Image, ImagePhase};
 use holm_model::networks::Network;
-use holm_model::quotas::{Limit, Limits, Quotas};
+use holm_model::quotas::{Limit, Quotas};
 use holm_model::users::{ADMIN_USER, Group, User};
 use holm_model::vms::Vm;
 use holm_model::zones::{OWN_ZONE, Zone};
-use holm_model::{ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId};
+use holm_model::{ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId, World};
+pub use holm_plan::quotas::QuotaKey;
+use holm_plan::quotas::{self, FIXED, keys, limits, show};
 use holm_store::{State, Tx};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,52 +71,29 @@ impl Usage {
     }
 
     /// The amount under a limit's key.
-    fn of(&self, key: &Key, metric: &str) -> i64 {
+    pub(crate) fn of(&self, key: &QuotaKey, metric: &str) -> i64 {
         let amounts = match key {
-            Key::Vms => Some(&self.vms),
-            Key::VmsIn(clusters) => return self.in_clusters(clusters).get(metric).copied().unwrap_or(0),
-            Key::Datastore(id) => self.datastores.get(id),
-            Key::Network(id) => self.networks.get(id),
-            Key::Image(id) => self.images.get(id),
+            QuotaKey::Vms => Some(&self.vms),
+            QuotaKey::VmsIn(clusters) => return self.in_clusters(clusters).get(metric).copied().unwrap_or(0),
+            QuotaKey::Datastore(id) => self.datastores.get(id),
+            QuotaKey::Network(id) => self.networks.get(id),
+            QuotaKey::Image(id) => self.images.get(id),
         };
         amounts.and_then(|amounts| amounts.get(metric)).copied().unwrap_or(0)
     }
 }
 
-fn hundredths(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX).saturating_mul(100)
-}
-
 /// What a VM uses.
 pub(crate) fn of_vm(state: &State, vm: &Vm) -> Usage {
     let spec = &vm.spec;
-    let mut vms = Amounts::new();
-    let own_disks = spec.disks.iter().filter(|disk| !disk.persistent && !disk.cdrom);
-    let always = [
-        ("VMS", 100),
-        ("CPU", i64::from(spec.cpu.0)),
-        ("MEMORY", hundredths(spec.memory_mib)),
-        ("PCI_DEV", hundredths(spec.hardware.pci.len() as u64)),
-        // No card that is handed over has an address from Holm.
-        ("PCI_NIC", 0),
-    ];
-    let runs = spec.power.wants_process();
-    for (metric, amount) in always {
-        vms.insert(metric.into(), amount);
-        vms.insert(format!("RUNNING_{metric}"), if runs { amount } else { 0 });
-    }
-    let disk_mib = own_disks.fold(0_u64, |sum, disk| sum.saturating_add(disk.size_mib));
-    vms.insert("SYSTEM_DISK_SIZE".into(), hundredths(disk_mib));
-    let placement = &spec.placement;
-    let cluster_of = |host| state.get::<holm_model::hosts::Host>(host).map(|row| row.value.cluster);
-    let cluster = vm.phase.host().or(placement.host).and_then(cluster_of).or(placement.cluster);
+    let vms: Amounts = FIXED.iter().map(|metric| ((*metric).to_owned(), quotas::amount(vm, metric))).collect();
     let mut networks = BTreeMap::<NetworkId, Amounts>::new();
     for nic in &spec.nics {
         *networks.entry(nic.network).or_default().entry("LEASES".into()).or_default() += 100;
     }
-    let used: BTreeSet<ImageId> = if runs { spec.images().collect() } else { BTreeSet::new() };
+    let used: BTreeSet<ImageId> = if spec.power.wants_process() { spec.images().collect() } else { BTreeSet::new() };
     Usage {
-        by_cluster: cluster.map(|cluster| (cluster, vms.clone())).into_iter().collect(),
+        by_cluster: quotas::cluster_of(vm, state).map(|cluster| (cluster, vms.clone())).into_iter().collect(),
         vms,
         networks,
         images: used.into_iter().map(|image| (image, [("RVMS".to_owned(), 100)].into())).collect(),
@@ -122,10 +101,13 @@ pub(crate) fn of_vm(state: &State, vm: &Vm) -> Usage {
     }
 }
 
-/// What an image uses. Until its bytes have arrived, what was announced of them counts.
+/// What an image uses. Until its bytes have arrived, what was announced of them counts; one that failed has none.
 pub(crate) fn of_image(image: &Image) -> Usage {
-    let mib = image.size_mib().max(image.received.div_ceil(1 << 20));
-    let amounts = [("IMAGES".to_owned(), 100), ("SIZE".to_owned(), hundredths(mib))].into();
+    let mib = match image.phase {
+        ImagePhase::Failed => 0,
+        _ => image.size_mib().max(image.received.div_ceil(1 << 20)),
+    };
+    let amounts = [("IMAGES".to_owned(), 100), ("SIZE".to_owned(), quotas::hundredths(mib))].into();
     Usage { datastores: [(image.spec.datastore, amounts)].into(), ..Usage::default() }
 }
 
@@ -133,7 +115,7 @@ pub(crate) fn of_image(image: &Image) -> Usage {
 pub(crate) fn of_network(network: &Network) -> Usage {
     let Some(parent) = network.parent else { return Usage::default() };
     let size = network.ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size.into()));
-    let amounts = [("LEASES".to_owned(), hundredths(size))].into();
+    let amounts = [("LEASES".to_owned(), quotas::hundredths(size))].into();
     Usage { networks: [(parent, amounts)].into(), ..Usage::default() }
 }
 
@@ -180,9 +162,7 @@ fn count(state: &State, whose: Whose, metered: &[String]) -> Usage {
 /// Adds amounts that the VM's attributes name.
 fn meter(usage: &mut Usage, vm: &Vm, metered: &[String]) {
     for metric in metered {
-        let (name, running) = metric.strip_prefix("RUNNING_").map_or((metric.as_str(), false), |rest| (rest, true));
-        let amount = vm.meta.attributes.text(name).and_then(parse).unwrap_or(0);
-        let amount = if running && !vm.spec.power.wants_process() { 0 } else { amount };
+        let amount = quotas::amount(vm, metric);
         usage.vms.insert(metric.clone(), amount);
         for amounts in usage.by_cluster.values_mut() {
             amounts.insert(metric.clone(), amount);
@@ -190,109 +170,27 @@ fn meter(usage: &mut Usage, vm: &Vm, metered: &[String]) {
     }
 }
 
-/// Reads a number with at most two digits after the point as hundredths; negative ones count as nothing.
-fn parse(text: &str) -> Option<i64> {
-    let number: f64 = text.trim().parse().ok()?;
-    #[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates, and NaN becomes 0")]
-    let amount = (number * 100.0).ceil() as i64;
-    Some(amount.max(0))
+/// A metric by its name, whatever its case where it is one of the fixed names.
+pub(crate) fn metric_of(name: String) -> String {
+    let upper = name.to_ascii_uppercase();
+    let fixed = FIXED.contains(&upper.as_str()) || ["IMAGES", "SIZE", "LEASES", "RVMS"].contains(&upper.as_str());
+    if fixed { upper } else { name }
 }
 
-/// The metrics of VMs that are counted without any attribute.
-const FIXED: &[&str] = &[
-    "VMS",
-    "RUNNING_VMS",
-    "CPU",
-    "RUNNING_CPU",
-    "MEMORY",
-    "RUNNING_MEMORY",
-    "PCI_DEV",
-    "RUNNING_PCI_DEV",
-    "PCI_NIC",
-    "RUNNING_PCI_NIC",
-    "SYSTEM_DISK_SIZE",
-];
-
-/// What a limit is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Key {
-    Vms,
-    VmsIn(Vec<ClusterId>),
-    Datastore(DatastoreId),
-    Network(NetworkId),
-    Image(ImageId),
-}
-
-impl Key {
-    fn words(&self) -> String {
-        match self {
-            Self::Vms => "VM".into(),
-            Self::VmsIn(clusters) => {
-                let ids: Vec<String> = clusters.iter().map(ToString::to_string).collect();
-                format!("VM with cluster {}", ids.join(","))
-            }
-            Self::Datastore(id) => format!("DATASTORE with ID {id}"),
-            Self::Network(id) => format!("NETWORK with ID {id}"),
-            Self::Image(id) => format!("IMAGE with ID {id}"),
-        }
-    }
-}
-
-fn keys(quotas: &Quotas) -> Vec<(Key, &Limits)> {
-    let mut all = Vec::new();
-    all.extend(quotas.vms.as_ref().map(|limits| (Key::Vms, limits)));
-    all.extend(quotas.vms_in.iter().map(|(clusters, limits)| (Key::VmsIn(clusters.clone()), limits)));
-    all.extend(quotas.datastores.iter().map(|(id, limits)| (Key::Datastore(*id), limits)));
-    all.extend(quotas.networks.iter().map(|(id, limits)| (Key::Network(*id), limits)));
-    all.extend(quotas.images.iter().map(|(id, limits)| (Key::Image(*id), limits)));
-    all
-}
-
-/// Every limit that holds, in hundredths: an own one, else the default one. `Default` stands for the latter, and
-/// `Unlimited` for none at all.
-fn limits(own: &Quotas, default: &Quotas) -> Vec<(Key, String, i64)> {
-    let own = keys(own);
-    let default = keys(default);
-    let mut found = Vec::new();
-    for (key, limits) in &own {
-        for (metric, limit) in *limits {
-            if let Limit::AtMost(most) = limit {
-                found.push((key.clone(), metric.clone(), *most));
-            }
-        }
-    }
-    for (key, limits) in &default {
-        for (metric, limit) in *limits {
-            let Limit::AtMost(most) = limit else { continue };
-            let overridden = own.iter().any(|(other, limits)| {
-                other == key && limits.get(metric).is_some_and(|limit| *limit != Limit::Default)
-            });
-            if !overridden {
-                found.push((key.clone(), metric.clone(), *most));
-            }
-        }
-    }
-    found
-}
-
-fn limits_of(state: &State, whose: Whose) -> Vec<(Key, String, i64)> {
-    let nothing = Quotas::default();
-    let zone = state.get::<Zone>(OWN_ZONE).map(|row| &row.value);
-    let (own, default) = match whose {
-        Whose::User(user) => {
-            (state.get::<User>(user).map(|row| &row.value.quotas), zone.map(|zone| &zone.default_user_quotas))
-        }
-        Whose::Group(group) => {
-            (state.get::<Group>(group).map(|row| &row.value.quotas), zone.map(|zone| &zone.default_group_quotas))
-        }
+fn limits_of(state: &State, whose: Whose) -> Vec<(QuotaKey, String, i64)> {
+    let both = match whose {
+        Whose::User(user) => state.quotas_of_user(user),
+        Whose::Group(group) => state.quotas_of_group(group),
     };
-    let (own, default) = (own.unwrap_or(&nothing), default.unwrap_or(&nothing));
-    if own.is_empty() && default.is_empty() { Vec::new() } else { limits(own, default) }
+    match both {
+        Some((own, default)) if !own.is_empty() || !default.is_empty() => limits(own, default),
+        _ => Vec::new(),
+    }
 }
 
 /// The metrics among these limits that are attributes of VMs.
-fn metered(limits: &[(Key, String, i64)]) -> Vec<String> {
-    let of_vms = limits.iter().filter(|(key, ..)| matches!(key, Key::Vms | Key::VmsIn(_)));
+fn metered(limits: &[(QuotaKey, String, i64)]) -> Vec<String> {
+    let of_vms = limits.iter().filter(|(key, ..)| matches!(key, QuotaKey::Vms | QuotaKey::VmsIn(_)));
     let mut names: Vec<String> =
         of_vms.map(|(_, metric, _)| metric.clone()).filter(|metric| !FIXED.contains(&metric.as_str())).collect();
     names.sort();
@@ -353,6 +251,16 @@ pub(crate) fn admit(tx: &Tx) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses an image whose bytes have arrived and are more than was admitted when it was made, where that is too much.
+///
+/// # Errors
+/// `Quota`, naming the limit.
+pub(crate) fn admit_arrival(tx: &Tx, before: &Image, after: &Image) -> Result<(), Error> {
+    // What has arrived so far was counted while it came, and never admitted.
+    let admitted = of_image(&Image { received: 0, ..before.clone() });
+    check(tx, &Changed { before: Some((&before.meta, admitted)), after: (&after.meta, of_image(after)) })
+}
+
 fn check(tx: &Tx, changed: &Changed<'_>) -> Result<(), Error> {
     let (meta, usage) = &changed.after;
     for whose in [Whose::User(meta.owner), Whose::Group(meta.group)] {
@@ -382,14 +290,7 @@ fn check(tx: &Tx, changed: &Changed<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn show(hundredths: i64) -> String {
-    match (hundredths / 100, hundredths.rem_euclid(100)) {
-        (whole, 0) => whole.to_string(),
-        (whole, part) => format!("{whole}.{part:02}"),
-    }
-}
-
-fn exceeded(state: &State, whose: Whose, key: &Key, metric: &str, used: i64, most: i64) -> Error {
+fn exceeded(state: &State, whose: Whose, key: &QuotaKey, metric: &str, used: i64, most: i64) -> Error {
     let who = match whose {
         Whose::User(id) => {
             format!("user {id} ({})", state.get::<User>(id).map_or("?", |row| row.value.name.as_str()))
@@ -422,12 +323,12 @@ pub(crate) fn check_quotas(quotas: &Quotas) -> Result<(), Error> {
         for (metric, limit) in limits {
             entries += 1;
             let known = match key {
-                Key::Vms | Key::VmsIn(_) => {
+                QuotaKey::Vms | QuotaKey::VmsIn(_) => {
                     !metric.is_empty() && metric.len() <= 64 && !metric.chars().any(char::is_control)
                 }
-                Key::Datastore(_) => ["IMAGES", "SIZE"].contains(&metric.as_str()),
-                Key::Network(_) => metric == "LEASES",
-                Key::Image(_) => metric == "RVMS",
+                QuotaKey::Datastore(_) => ["IMAGES", "SIZE"].contains(&metric.as_str()),
+                QuotaKey::Network(_) => metric == "LEASES",
+                QuotaKey::Image(_) => metric == "RVMS",
             };
             if !known {
                 let shown: String = metric.chars().take(64).collect();
@@ -437,7 +338,7 @@ pub(crate) fn check_quotas(quotas: &Quotas) -> Result<(), Error> {
                 return refuse(format!("the limit of {metric} is below 0"));
             }
         }
-        if let Key::VmsIn(clusters) = &key
+        if let QuotaKey::VmsIn(clusters) = &key
             && (clusters.is_empty() || !clusters.is_sorted())
         {
             return refuse("the clusters of a limit are none, or not in order".into());

@@ -1,12 +1,14 @@
 //! Logging in, and the tokens that stand for somebody afterwards.
 
+use crate::change::Asked;
 use crate::entropy::{secret, sha256_hex};
 use crate::throttle::Attempt;
-use crate::view::find;
+use crate::view::{find, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent, View};
-use holm_model::users::{Secret, Token, User};
-use holm_model::{GroupId, TokenId};
-use holm_store::{AuditLine, Noun, Row};
+use holm_model::permissions::Access;
+use holm_model::users::{Group, Secret, Token, User};
+use holm_model::{GroupId, TokenId, UserId};
+use holm_store::{AuditLine, Noun, Row, Tx};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,60 @@ pub struct IssuedToken {
 const PREFIX: &str = "holm-";
 /// Most tokens one user may have; the oldest makes room.
 const MOST_TOKENS: usize = 200;
+
+/// What tokens from logging in are labeled with.
+pub const SESSION: &str = "login";
+
+/// What is asked of a token for programs.
+#[derive(Clone, Debug, Default)]
+pub struct TokenDraft {
+    /// What the user calls it.
+    pub label: String,
+    /// How long it works; by default 30 days.
+    pub lifetime: Option<Duration>,
+    /// Whom it stands for, by id or name; `None`: the caller.
+    pub user: Option<String>,
+    /// The one group, by id or name, as whose member its bearer acts.
+    pub group: Option<String>,
+}
+
+/// The same with everything found.
+struct Wanted {
+    label: String,
+    lifetime: Duration,
+    user: UserId,
+    group: Option<GroupId>,
+}
+
+/// The group that a new token for this user is limited to, when the caller may make one at all.
+pub(crate) fn group_of_token(
+    tx: &Tx,
+    asked: &Asked,
+    user: UserId,
+    group: Option<GroupId>,
+) -> Result<Option<GroupId>, Error> {
+    let row = find_id::<User>(tx, &asked.caller, user, Access::Manage)?;
+    let group = match asked.caller.effective_group() {
+        Some(own) if user == asked.caller.user_id() && group.is_none_or(|group| group == own) => Some(own),
+        Some(own) if !asked.caller.is_admin() => {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                format!("a token for group {own} only makes tokens for that group"),
+            )
+            .hint("Come with the password."));
+        }
+        _ => group,
+    };
+    if let Some(group) = group.filter(|group| !row.value.groups.contains(group)) {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("group: user {user} ({}) is not in group {group}", row.value.name),
+        )
+        .hint("Choose one of the user's groups.")
+        .field("group"));
+    }
+    Ok(group)
+}
 
 pub(crate) fn stranger() -> Error {
     Error::new(ErrorKind::Unauthenticated, "the token is missing, unknown, expired or revoked")
@@ -132,7 +188,7 @@ impl Desk {
         self.check_second_factor(&known.value, code)?;
         self.0.throttle.succeeded(&attempt);
         let caller = self.caller(&self.view(), &known, None, None);
-        self.issue(&caller, intent, "session.create", "login".into(), self.0.settings.session_lifetime).await
+        self.issue_session(&caller, intent).await
     }
 
     /// Makes a token for the caller, for programs.
@@ -146,8 +202,23 @@ impl Desk {
         label: &str,
         lifetime: Option<Duration>,
     ) -> Result<IssuedToken, Error> {
+        let draft = TokenDraft { label: label.to_owned(), lifetime, ..TokenDraft::default() };
+        self.token_create_for(caller, intent, draft).await
+    }
+
+    /// Makes a token for the caller or for a user to whom they have access manage. Somebody who acts as a member of one
+    /// group only makes tokens for that group only.
+    ///
+    /// # Errors
+    /// When the lifetime or label is refused, there is no such user or group, or the caller may not.
+    pub async fn token_create_for(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: TokenDraft,
+    ) -> Result<IssuedToken, Error> {
         let longest = self.0.settings.longest_token;
-        let lifetime = lifetime.unwrap_or(Duration::from_secs(30 * 24 * 3600).min(longest));
+        let lifetime = draft.lifetime.unwrap_or(Duration::from_secs(30 * 24 * 3600).min(longest));
         if lifetime < Duration::from_secs(1) || lifetime > longest {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -156,6 +227,7 @@ impl Desk {
             .hint("Choose a lifetime in that range.")
             .field("expires_in_s"));
         }
+        let label = draft.label;
         if label.chars().count() > 128 || label.chars().any(char::is_control) {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -164,22 +236,36 @@ impl Desk {
             .hint("Shorten it.")
             .field("label"));
         }
-        self.issue(caller, intent, "token.create", label.to_owned(), lifetime).await
+        let view = self.view();
+        let user = match &draft.user {
+            Some(key) => find::<User>(&view.0, caller, key).map_err(|e| e.field("user"))?.value.id,
+            None => caller.user_id(),
+        };
+        let group = draft.group.as_deref().map(|key| find::<Group>(&view.0, caller, key));
+        let group = group.transpose().map_err(|e| e.field("group"))?.map(|row| row.value.id);
+        self.issue(caller, intent, "token.create", Wanted { label, lifetime, user, group }).await
     }
 
-    pub(crate) async fn issue(
+    /// Makes a token with which somebody who has just logged in goes on.
+    pub(crate) async fn issue_session(&self, caller: &Caller, intent: &Intent) -> Result<IssuedToken, Error> {
+        let lifetime = self.0.settings.session_lifetime;
+        let user = caller.user_id();
+        self.issue(caller, intent, "session.create", Wanted { label: SESSION.into(), lifetime, user, group: None })
+            .await
+    }
+
+    async fn issue(
         &self,
         caller: &Caller,
         intent: &Intent,
         action: &'static str,
-        label: String,
-        lifetime: Duration,
+        wanted: Wanted,
     ) -> Result<IssuedToken, Error> {
         let (text, sha256) = secret(&*self.0.entropy, PREFIX);
-        let user = caller.user_id();
-        let group = caller.effective_group();
+        let Wanted { label, lifetime, user, group } = wanted;
         let token = self
             .change(caller, intent, action, move |tx, asked| {
+                let group = group_of_token(tx, asked, user, group)?;
                 let id = tx.next_id::<Token>();
                 let expires_at = asked.now.plus(lifetime);
                 let token = Token { id, user, group, label, sha256, created_at: asked.now, expires_at };

@@ -1,43 +1,38 @@
 //! Accounts.
 
 use crate::acl::drop_rule;
-use crate::caller::administers;
 use crate::change::{Asked, require_admin};
 use crate::passwords::Passwords;
-use crate::view::{find_for, find_id};
+use crate::view::{find, find_for, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent, restricted};
 use holm_model::acl::AclKind;
-use holm_model::clusters::Cluster;
-use holm_model::datastores::Datastore;
-use holm_model::hosts::Host;
-use holm_model::images::Image;
-use holm_model::networks::Network;
 use holm_model::permissions::Access;
 use holm_model::quotas::Quotas;
-use holm_model::security_groups::SecurityGroup;
-use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{ADMIN_GROUP, ADMIN_USER, Group, Proof, Secret, Token, USERS_GROUP, User};
-use holm_model::vm_groups::VmGroup;
-use holm_model::vms::Vm;
-use holm_model::{Attributes, GroupId, Meta, Name, ObjectKind, UserId};
-use holm_store::{Noun, Row, State, Tx};
+use holm_model::{AttributeValue, Attributes, GroupId, Name, ObjectKind, UserId};
+use holm_store::{Noun, Row, Tx};
 use std::sync::Arc;
 
 /// Most groups one user may be in.
 const MOST_GROUPS: usize = 256;
 
-/// An unchecked request for an account that logs in with a password.
-#[derive(Clone, Debug)]
+/// An unchecked request for an account, as people make one.
+#[derive(Clone, Debug, Default)]
 pub struct UserDraft {
-    /// Its name.
+    /// Its name; without blanks and colons.
     pub name: String,
-    /// Its password.
+    /// What proves who it is.
+    pub proof: Proof,
+    /// Its password, or its public key.
     pub password: Secret,
-    /// Its groups by id or name, the primary one first; none means `users`.
+    /// Its groups by id or name, the primary one first; none means `users` where an administrator makes it, else the
+    /// creator's primary one.
     pub groups: Vec<String>,
+    /// What is kept with it.
+    pub attributes: Attributes,
 }
 
-/// An unchecked request for any account.
+/// An unchecked request for an account, as programs make one: whatever its password.
 #[derive(Clone, Debug)]
 pub struct AccountDraft {
     /// Its name; without blanks and colons.
@@ -48,6 +43,17 @@ pub struct AccountDraft {
     pub secret: Secret,
     /// Its groups, the primary one first; none means the creator's primary one.
     pub groups: Vec<GroupId>,
+}
+
+/// A change of an account. What is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// Whether it may log in.
+    pub enabled: Option<bool>,
+    /// Its primary group, by id or name.
+    pub primary_group: Option<String>,
+    /// Attributes by name with their new values; none take the attribute away. Those not named stay.
+    pub attributes: Vec<(String, Vec<AttributeValue>)>,
 }
 
 /// What is kept of a new secret.
@@ -78,39 +84,56 @@ pub(crate) fn taken(noun: &str, name: &Name) -> Error {
         .field("name")
 }
 
-/// The first object that names somebody, of those that have owners and groups.
-pub(crate) fn first_of(state: &State, names: impl Fn(&Meta) -> bool) -> Option<(ObjectKind, u32)> {
-    fn of<T: crate::Owned>(state: &State, names: &impl Fn(&Meta) -> bool) -> Option<(ObjectKind, u32)> {
-        state.list::<T>().find(|row| names(row.value.owned())).map(|row| (T::KIND, T::raw(row.value.id())))
-    }
-    of::<Vm>(state, &names)
-        .or_else(|| of::<Image>(state, &names))
-        .or_else(|| of::<Network>(state, &names))
-        .or_else(|| of::<Template>(state, &names))
-        .or_else(|| of::<NetworkTemplate>(state, &names))
-        .or_else(|| of::<SecurityGroup>(state, &names))
-        .or_else(|| of::<VmGroup>(state, &names))
-        .or_else(|| of::<Document>(state, &names))
-        .or_else(|| of::<Datastore>(state, &names))
-        .or_else(|| of::<Cluster>(state, &names))
-        .or_else(|| of::<Host>(state, &names))
-}
-
 /// Refuses what only administrators may do with the administrators' group.
 fn guard_admins(asked: &Asked, group: GroupId) -> Result<(), Error> {
     if group == ADMIN_GROUP { require_admin(&asked.caller, "decide who administers the cloud") } else { Ok(()) }
 }
 
 /// Ends somebody's part in a group, also as its administrator.
-fn leave(tx: &mut Tx, user: UserId, group: GroupId) {
+pub(crate) fn leave(tx: &mut Tx, user: UserId, group: GroupId) {
     tx.update::<Group>(group, |group| group.admins.retain(|admin| *admin != user));
     for rule in holm_plan::rules::of_group_admin(group, user) {
         drop_rule(tx, rule);
     }
 }
 
+fn set_enabled(tx: &mut Tx, asked: &Asked, user: &mut User, enabled: bool) -> Result<(), Error> {
+    if !enabled && (user.id == ADMIN_USER || user.id == asked.caller.user_id()) {
+        return Err(Error::new(ErrorKind::Conflict, format!("user {} must be able to log in", user.name))
+            .hint("Disable another account, or log in as somebody else."));
+    }
+    user.enabled = enabled;
+    if !enabled {
+        drop_tokens(tx, user.id, None);
+    }
+    Ok(())
+}
+
+fn set_primary_group(tx: &mut Tx, asked: &Asked, user: &mut User, group: GroupId) -> Result<(), Error> {
+    refuse_limited(asked)?;
+    let access = if user.groups.contains(&group) { Access::Use } else { Access::Manage };
+    guard_admins(asked, group)?;
+    find_id::<Group>(tx, &asked.caller, group, access).map_err(|e| e.field("group"))?;
+    if user.groups.first() == Some(&group) {
+        return Ok(());
+    }
+    if let Some(old) = user.groups.first().copied() {
+        guard_admins(asked, old)?;
+        leave(tx, user.id, old);
+        user.groups.remove(0);
+    }
+    user.groups.retain(|other| *other != group);
+    user.groups.insert(0, group);
+    Ok(())
+}
+
+fn check_attributes(asked: &Asked, user: &User, before: &Attributes) -> Result<(), Error> {
+    user.attributes.check()?;
+    restricted::check_change(ObjectKind::User, before, &user.attributes, &asked.caller)
+}
+
 impl Desk {
-    /// Creates an account with a password of at least 8 characters; administrators only.
+    /// Creates an account; a password must have at least 8 characters. Needs the rights of [`Desk::account_create`].
     ///
     /// # Errors
     /// When the caller may not, the name is taken, a group is unknown or the password too weak.
@@ -120,18 +143,21 @@ impl Desk {
         intent: &Intent,
         draft: UserDraft,
     ) -> Result<Arc<Row<User>>, Error> {
-        require_admin(caller, "create accounts")?;
-        Passwords::check_new("password", &draft.password)?;
+        let UserDraft { name, proof, password, groups: keys, attributes } = draft;
         let mut groups = Vec::new();
         let view = self.view();
-        for key in &draft.groups {
-            groups.push(find_for::<Group>(&view.0, caller, key, Access::Use)?.value.id);
+        for key in &keys {
+            let found = find_for::<Group>(&view.0, caller, key, Access::Use).map_err(|e| e.field("groups"))?;
+            groups.push(found.value.id);
         }
-        if groups.is_empty() {
+        if groups.is_empty() && caller.primary_group() == ADMIN_GROUP {
+            // A new user is no administrator unless that is asked for.
             groups.push(USERS_GROUP);
         }
-        let draft = AccountDraft { name: draft.name, proof: Proof::Password, secret: draft.password, groups };
-        self.account_create(caller, intent, draft).await
+        let first = groups.first().copied().unwrap_or(caller.primary_group());
+        may_create_user(&caller.at(&view.0), first)?;
+        check_secret(proof, &password)?;
+        self.account_make(caller, intent, AccountDraft { name, proof, secret: password, groups }, attributes).await
     }
 
     /// Creates an account. Needs the right to create users in its primary group, and access manage to the others.
@@ -143,6 +169,16 @@ impl Desk {
         caller: &Caller,
         intent: &Intent,
         draft: AccountDraft,
+    ) -> Result<Arc<Row<User>>, Error> {
+        self.account_make(caller, intent, draft, Attributes::default()).await
+    }
+
+    async fn account_make(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        draft: AccountDraft,
+        attributes: Attributes,
     ) -> Result<Arc<Row<User>>, Error> {
         let name = Name::new(draft.name)?;
         if name.as_str().contains(char::is_whitespace) {
@@ -179,6 +215,8 @@ impl Desk {
                 let id = tx.next_id::<User>();
                 let mut user = User::new(id, name, groups, Secret(String::new()), asked.now);
                 kept.put(&mut user, draft.proof);
+                user.attributes = attributes;
+                check_attributes(asked, &user, &Attributes::default())?;
                 tx.put(user);
                 Ok((id, Some(User::object(id))))
             })
@@ -186,32 +224,33 @@ impl Desk {
         self.present::<User>(id)
     }
 
-    /// Deletes an account, its tokens and the rules that name it. Needs access admin.
-    ///
-    /// What belongs to it must be given away or deleted before: a VM without an owner would run on nobody's account,
-    /// and nobody but administrators would ever see it again.
+    /// Changes whether an account may log in (access admin), its primary group and its attributes (access manage): all
+    /// of it or nothing.
     ///
     /// # Errors
-    /// `InUse` while something belongs to the account; `Conflict` for the first two accounts and the caller's own.
-    pub async fn user_delete(&self, caller: &Caller, intent: &Intent, id: UserId) -> Result<(), Error> {
-        self.change(caller, intent, "user.delete", move |tx, asked| {
-            let row = find_id::<User>(tx, &asked.caller, id, Access::Admin)?.clone();
-            asked.precondition(&row)?;
-            let called = format!("user {id} ({})", row.value.name);
-            if id.0 <= 1 || id == asked.caller.user_id() {
-                return Err(Error::new(ErrorKind::Conflict, format!("{called} is needed and stays"))
-                    .hint("Delete another account."));
+    /// When there is no such account or group, the caller may not, or a value is refused.
+    pub async fn user_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        change: UserChange,
+    ) -> Result<Arc<Row<User>>, Error> {
+        let id = find::<User>(&self.view().0, caller, key)?.value.id;
+        let access = if change.enabled.is_some() { Access::Admin } else { Access::Manage };
+        self.user_edit(caller, intent, id, ("user.change", access), move |tx, asked, user| {
+            if let Some(enabled) = change.enabled {
+                set_enabled(tx, asked, user, enabled)?;
             }
-            if let Some((kind, object)) = first_of(tx, |meta| meta.owner == id) {
-                return Err(Error::new(ErrorKind::InUse, format!("{called} owns {} {object}", kind.noun()))
-                    .hint("Delete what belongs to it, or give it to somebody else."));
+            if let Some(group) = change.primary_group {
+                let group = find::<Group>(tx, &asked.caller, &group).map_err(|e| e.field("primary_group"))?.value.id;
+                set_primary_group(tx, asked, user, group)?;
             }
-            drop_tokens(tx, id, None);
-            for group in &row.value.groups {
-                leave(tx, id, *group);
+            let before = user.attributes.clone();
+            for (name, values) in change.attributes {
+                user.attributes.set(&name, values);
             }
-            tx.delete::<User>(id);
-            Ok(((), Some(User::object(id))))
+            check_attributes(asked, user, &before)
         })
         .await
     }
@@ -251,15 +290,7 @@ impl Desk {
         let view = self.view();
         let id = find_for::<User>(&view.0, caller, key, Access::Use)?.value.id;
         self.user_edit(caller, intent, id, ("user.enable", Access::Admin), move |tx, asked, user| {
-            if !enabled && (id == ADMIN_USER || id == asked.caller.user_id()) {
-                return Err(Error::new(ErrorKind::Conflict, format!("user {} must be able to log in", user.name))
-                    .hint("Disable another account, or log in as somebody else."));
-            }
-            user.enabled = enabled;
-            if !enabled {
-                drop_tokens(tx, id, None);
-            }
-            Ok(())
+            set_enabled(tx, asked, user, enabled)
         })
         .await
     }
@@ -296,15 +327,40 @@ impl Desk {
         .await
     }
 
-    /// Sets somebody's password, of at least 8 characters; administrators only. All their tokens cease to work.
+    /// Sets somebody's password, of at least 8 characters. Needs access manage to them, and for one's own a password
+    /// instead of a token. All their tokens cease to work.
     ///
     /// # Errors
-    /// When the caller may not, or the password is too weak.
+    /// When the caller may not, the password is too weak, or the account does not log in with one.
     pub async fn password_set(&self, caller: &Caller, intent: &Intent, key: &str, new: Secret) -> Result<(), Error> {
-        require_admin(caller, "set other users' passwords")?;
+        let view = self.view();
+        let user = &find_for::<User>(&view.0, caller, key, Access::Manage)?.value;
+        if !matches!(user.proof, Proof::Password | Proof::Service) {
+            return Err(Error::new(ErrorKind::Conflict, format!("user {} ({}) has no password", user.id, user.name))
+                .hint("Change what proves who they are."));
+        }
         Passwords::check_new("new", &new)?;
-        let id = find_for::<User>(&self.view().0, caller, key, Access::Manage)?.value.id;
-        self.secret_set(caller, intent, id, None, Some(new)).await.map(|_| ())
+        self.secret_set(caller, intent, user.id, None, Some(new)).await.map(|_| ())
+    }
+
+    /// Sets what proves who an account is, as people do it: a password must have at least 8 characters, a public key be
+    /// one. Needs access admin.
+    ///
+    /// # Errors
+    /// When the caller may not, or the secret is refused.
+    pub async fn auth_set(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        proof: Proof,
+        secret: Option<Secret>,
+    ) -> Result<Arc<Row<User>>, Error> {
+        let id = find_for::<User>(&self.view().0, caller, key, Access::Admin)?.value.id;
+        if let Some(secret) = &secret {
+            check_secret(proof, secret)?;
+        }
+        self.secret_set(caller, intent, id, Some(proof), secret).await
     }
 
     /// Sets an account's secret, and with `proof` what kind of secret it is; without a secret the old one stays, where
@@ -377,21 +433,7 @@ impl Desk {
         group: GroupId,
     ) -> Result<Arc<Row<User>>, Error> {
         self.user_edit(caller, intent, id, ("user.primary_group", Access::Manage), move |tx, asked, user| {
-            refuse_limited(asked)?;
-            let access = if user.groups.contains(&group) { Access::Use } else { Access::Manage };
-            guard_admins(asked, group)?;
-            find_id::<Group>(tx, &asked.caller, group, access).map_err(|e| e.field("group"))?;
-            if user.groups.first() == Some(&group) {
-                return Ok(());
-            }
-            if let Some(old) = user.groups.first().copied() {
-                guard_admins(asked, old)?;
-                leave(tx, id, old);
-                user.groups.remove(0);
-            }
-            user.groups.retain(|other| *other != group);
-            user.groups.insert(0, group);
-            Ok(())
+            set_primary_group(tx, asked, user, group)
         })
         .await
     }
@@ -468,8 +510,7 @@ impl Desk {
         self.user_edit(caller, intent, id, ("user.change", Access::Manage), move |_, asked, user| {
             let before = user.attributes.clone();
             work(&mut user.attributes)?;
-            user.attributes.check()?;
-            restricted::check_change(ObjectKind::User, &before, &user.attributes, &asked.caller)
+            check_attributes(asked, user, &before)
         })
         .await
     }
@@ -487,10 +528,7 @@ impl Desk {
     ) -> Result<Arc<Row<User>>, Error> {
         crate::quotas::check_quotas(&quotas)?;
         self.user_edit(caller, intent, id, ("user.quotas", Access::Admin), move |_, _, user| {
-            if administers(user) && user.id == ADMIN_USER {
-                return Err(Error::new(ErrorKind::Conflict, format!("user {} has no quotas", user.name))
-                    .hint("Set quotas of other users."));
-            }
+            check_has_quotas(user)?;
             user.quotas = quotas;
             Ok(())
         })
@@ -501,6 +539,23 @@ impl Desk {
         let mut salt = [0; 16];
         self.0.entropy.fill(&mut salt);
         self.0.passwords.hash(password, salt).await
+    }
+}
+
+/// The administrator's account has no quotas.
+pub(crate) fn check_has_quotas(user: &User) -> Result<(), Error> {
+    if user.id != ADMIN_USER {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Conflict, format!("user {} has no quotas", user.name)).hint("Set quotas of other users."))
+}
+
+/// What is asked of the secrets of people.
+fn check_secret(proof: Proof, secret: &Secret) -> Result<(), Error> {
+    match proof {
+        Proof::Password | Proof::Service => Passwords::check_new("password", secret),
+        Proof::PublicKey => crate::key_login::check_key("public_key", &secret.0),
+        Proof::Public => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::acl::{match_vdc, require_create, vdc_for};
 use crate::change::Asked;
-use crate::view::find_id;
+use crate::view::{find, find_id};
 use crate::{Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::acl::AclKind;
 use holm_model::clusters::Cluster;
@@ -15,7 +15,7 @@ use holm_model::permissions::Access;
 use holm_model::users::Group;
 use holm_model::vdcs::{Vdc, VdcMember};
 use holm_model::zones::{OWN_ZONE, Zone};
-use holm_model::{Attributes, ClusterId, DatastoreId, GroupId, HostId, Name, NetworkId, VdcId};
+use holm_model::{AttributeValue, Attributes, ClusterId, DatastoreId, GroupId, HostId, Name, NetworkId, VdcId};
 use holm_store::{Noun, Row, Tx};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -132,6 +132,30 @@ impl Desk {
         })
         .await?;
         self.present::<Vdc>(id)
+    }
+
+    /// Changes a VDC's name and attributes: all of it or nothing. Needs access manage.
+    ///
+    /// # Errors
+    /// When there is none, the caller may not, or a value is refused.
+    pub async fn vdc_change(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        key: &str,
+        name: Option<String>,
+        attributes: Vec<(String, Vec<AttributeValue>)>,
+    ) -> Result<Arc<Row<Vdc>>, Error> {
+        let id = find::<Vdc>(&self.view().0, caller, key)?.value.id;
+        self.vdc_edit(caller, intent, id, ("vdc.change", Access::Manage), move |tx, _, vdc| {
+            if let Some(name) = name {
+                vdc.name = Name::new(name)?;
+                check_name_free(tx, &vdc.name, Some(id))?;
+            }
+            attributes.into_iter().for_each(|(name, values)| vdc.attributes.set(&name, values));
+            Ok(vdc.attributes.check()?)
+        })
+        .await
     }
 
     /// Changes a VDC's attributes. Needs access manage.

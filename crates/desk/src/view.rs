@@ -120,26 +120,31 @@ owned! {
 }
 
 /// Something without an owner and permissions of its own, as the rules see it.
-fn ruled(kind: AclKind, id: u32) -> Object<'static> {
+pub(crate) fn ruled(kind: AclKind, id: u32) -> Object<'static> {
     let permissions = Permissions::from_octal(0).unwrap_or_default();
     Object { kind, id, owner: None, groups: &[], permissions, clusters: &[] }
 }
 
+/// A user as the rules see it: users see and manage themselves, others by rules.
+pub(crate) fn ruled_user(user: &User) -> Object<'_> {
+    let permissions = Permissions::from_octal(0o600).unwrap_or_default();
+    Object { owner: Some(user.id), groups: &user.groups, permissions, ..ruled(AclKind::User, user.id.0) }
+}
+
+/// A group as the rules see it: its members see it.
+pub(crate) fn ruled_group(group: &Group) -> Object<'_> {
+    let permissions = Permissions::from_octal(0o040).unwrap_or_default();
+    Object { groups: std::slice::from_ref(&group.id), permissions, ..ruled(AclKind::Group, group.id.0) }
+}
+
 personal! {
+    // Those who may do everything are not managed by rules: whoever set the password of one of them would be one.
     User: |user, caller, access| {
-        // Users see and manage themselves, others by rules; but not those who may do everything: whoever set the
-        // password of one of them would be one.
-        let permissions = Permissions::from_octal(0o600).unwrap_or_default();
-        let object = Object {
-            owner: Some(user.id), groups: &user.groups, permissions, ..ruled(AclKind::User, user.id.0)
-        };
-        (access == Access::Use || user.id == caller.user_id() || !administers(user)) && caller.allowed(&object, access)
+        (access == Access::Use || user.id == caller.user_id() || !administers(user))
+            && caller.allowed(&ruled_user(user), access)
     };
     Group: |group, caller, access| {
-        let permissions = Permissions::from_octal(0o040).unwrap_or_default();
-        let own = [group.id];
-        let object = Object { groups: &own, permissions, ..ruled(AclKind::Group, group.id.0) };
-        (access == Access::Use || group.id != ADMIN_GROUP) && caller.allowed(&object, access)
+        (access == Access::Use || group.id != ADMIN_GROUP) && caller.allowed(&ruled_group(group), access)
     };
     // Tokens and operations belong to one user and are nobody else's matter.
     Token: |token, caller, _| token.user == caller.user_id() && caller.is_somebody();

@@ -1,5 +1,7 @@
 //! Access rules: what users may do beyond what ownership and permissions give.
 
+mod words;
+
 use crate::{AclId, ClusterId, GroupId, UserId, ZoneId};
 use serde::{Deserialize, Serialize};
 

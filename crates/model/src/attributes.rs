@@ -33,6 +33,13 @@ impl Attributes {
         })
     }
 
+    /// Gives an attribute these values, at the place where it was; none take it away.
+    pub fn set(&mut self, name: &str, values: Vec<AttributeValue>) {
+        let at = self.0.iter().position(|(known, _)| known == name).unwrap_or(self.0.len());
+        self.0.retain(|(known, _)| known != name);
+        self.0.splice(at..at, values.into_iter().map(|value| (name.to_owned(), value)));
+    }
+
     /// Checks the limits on number and size.
     ///
     /// # Errors

@@ -23,6 +23,34 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Reads a day (`2026-11-22`) or a moment (`2026-11-22T08:47:05Z`, with or without a fraction), in UTC; `None` when
+    /// it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |text: &str, digits: usize| -> Option<i64> {
+            (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+        };
+        let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
+        let mut date = date.split('-');
+        let (year, month, day) = (number(date.next()?, 4)?, number(date.next()?, 2)?, number(date.next()?, 2)?);
+        let time = time.strip_suffix('Z')?;
+        let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let mut clock = clock.split(':');
+        let (h, m, s) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?, number(clock.next()?, 2)?);
+        let ms = number(format!("{fraction:0<3}").get(..3)?, 3)?;
+        if date.next().is_some() || clock.next().is_some() || fraction.is_empty() || h > 23 || m > 59 || s > 59 {
+            return None;
+        }
+        // The same calendar as in `Display`, the other way.
+        let y = year - i64::from(month <= 2);
+        let doy = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+        let yoe = y.rem_euclid(400);
+        let days = y.div_euclid(400) * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+        let at = Self(((days * 24 + h) * 60 + m) * 60_000 + s * 1000 + ms);
+        // A day that its month does not have would be one of the next.
+        at.to_string().starts_with(&format!("{year:04}-{month:02}-{day:02}T")).then_some(at)
+    }
+
     /// Whole seconds since 1970.
     #[must_use]
     pub fn seconds(self) -> i64 {
@@ -159,5 +187,31 @@ mod tests {
         assert_eq!(Timestamp(951_782_400_000).to_string(), "2000-02-29T00:00:00.000Z");
         assert_eq!(Timestamp(1_795_337_225_123).to_string(), "2026-11-22T08:47:05.123Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_days_that_are_none_are_not() {
+        for at in [0, 951_782_400_000, 1_795_337_225_123, -1, 253_402_300_799_999] {
+            assert_eq!(Timestamp::parse(&Timestamp(at).to_string()), Some(Timestamp(at)));
+        }
+        assert_eq!(Timestamp::parse("2000-02-29"), Some(Timestamp(951_782_400_000)));
+        assert_eq!(Timestamp::parse("2000-02-29T00:00:01.5Z"), Some(Timestamp(951_782_401_500)));
+        for text in [
+            "",
+            "2026",
+            "2026-11",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.Z",
+            "+026-01-01",
+            "2026-01-01-01",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 }

@@ -13,7 +13,7 @@ pub const ADMIN_GROUP: GroupId = GroupId(0);
 pub const USERS_GROUP: GroupId = GroupId(1);
 
 /// A secret that never shows itself in logs: `Debug` prints asterisks.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {

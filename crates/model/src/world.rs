@@ -7,10 +7,13 @@ use crate::datastores::Datastore;
 use crate::hosts::Host;
 use crate::images::Image;
 use crate::networks::{MacAddr, Network};
+use crate::quotas::Quotas;
 use crate::security_groups::SecurityGroup;
 use crate::vm_groups::VmGroup;
 use crate::vms::Vm;
-use crate::{ClusterId, CpuShare, DatastoreId, HostId, ImageId, NetworkId, SecurityGroupId, VmGroupId, VmId};
+use crate::{
+    ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, NetworkId, SecurityGroupId, UserId, VmGroupId, VmId,
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
@@ -50,6 +53,22 @@ pub trait World {
     }
     /// The VMs that have a role in a VM group, by id.
     fn vms_in_group(&self, _group: VmGroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(std::iter::empty())
+    }
+    /// A user's own quotas, and those that hold where they say nothing.
+    fn quotas_of_user(&self, _user: UserId) -> Option<(&Quotas, &Quotas)> {
+        None
+    }
+    /// A group's own quotas, and those that hold where they say nothing.
+    fn quotas_of_group(&self, _group: GroupId) -> Option<(&Quotas, &Quotas)> {
+        None
+    }
+    /// The VMs that belong to a user, by id.
+    fn vms_of_user(&self, _user: UserId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(std::iter::empty())
+    }
+    /// The VMs that belong to a group of users, by id.
+    fn vms_of_group(&self, _group: GroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
         Box::new(std::iter::empty())
     }
     /// One security group.

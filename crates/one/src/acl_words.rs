@@ -1,4 +1,4 @@
-//! Access rules in the interface's hexadecimal numbers, and as the text that people read.
+//! Access rules in the interface's hexadecimal numbers.
 
 use crate::codes::Failure;
 use holm_model::acl::{Acl, AclKind, AclKinds, AclScope, AclSubject, Rights};
@@ -10,30 +10,6 @@ const ALL: u64 = 0x4_0000_0000;
 const CLUSTER: u64 = 0x8_0000_0000;
 /// The bit of the first kind; the others follow in the order of [`AclKind::ALL`].
 const FIRST_KIND: u32 = 36;
-
-const WORDS: [&str; 21] = [
-    "VM",
-    "HOST",
-    "NET",
-    "IMAGE",
-    "USER",
-    "TEMPLATE",
-    "GROUP",
-    "ACL",
-    "DATASTORE",
-    "CLUSTER",
-    "DOCUMENT",
-    "ZONE",
-    "SECGROUP",
-    "VDC",
-    "VROUTER",
-    "MARKETPLACE",
-    "MARKETPLACEAPP",
-    "VMGROUP",
-    "VNTEMPLATE",
-    "HOOK",
-    "BACKUPJOB",
-];
 
 fn number(part: &str, text: &str) -> Result<u64, Failure> {
     let digits = text.trim().trim_start_matches("0x");
@@ -115,31 +91,6 @@ pub(crate) fn numbers(acl: &Acl) -> [String; 4] {
     [format!("{subject:x}"), format!("{resource:x}"), format!("{:x}", acl.rights.0), format!("{zone:x}")]
 }
 
-/// The rule as people read it, such as `@1 VM+IMAGE/* CREATE *`.
-pub(crate) fn sentence(acl: &Acl) -> String {
-    let subject = match acl.subject {
-        AclSubject::User(id) => format!("#{id}"),
-        AclSubject::Group(id) => format!("@{id}"),
-        AclSubject::Everybody => "*".into(),
-    };
-    let kinds: Vec<&str> =
-        AclKind::ALL.iter().zip(WORDS).filter(|(kind, _)| acl.kinds.has(**kind)).map(|(_, word)| word).collect();
-    let scope = match acl.scope {
-        AclScope::One(id) => format!("#{id}"),
-        AclScope::Group(id) => format!("@{id}"),
-        AclScope::Cluster(id) => format!("%{id}"),
-        AclScope::All => "*".into(),
-    };
-    let rights: Vec<&str> =
-        [(Rights::USE, "USE"), (Rights::MANAGE, "MANAGE"), (Rights::ADMIN, "ADMIN"), (Rights::CREATE, "CREATE")]
-            .into_iter()
-            .filter(|(right, _)| acl.rights.has(*right))
-            .map(|(_, word)| word)
-            .collect();
-    let zone = acl.zone.map_or("*".to_owned(), |zone| format!("#{zone}"));
-    format!("{subject} {}/{scope} {} {zone}", kinds.join("+"), rights.join("+"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +109,8 @@ mod tests {
             zone: zone("400000000").expect("is a zone"),
             vdc: None,
         };
-        assert!(sentence(&acl).starts_with("@1 ") && sentence(&acl).ends_with("/* CREATE *"), "{}", sentence(&acl));
+        let text = acl.to_string();
+        assert!(text.starts_with("@1 ") && text.ends_with("/* CREATE *"), "{text}");
         let [user, resource_text, rights_text, zone_text] = numbers(&acl);
         assert_eq!(subject(&user).expect("reads"), acl.subject);
         assert_eq!(resource(&resource_text).expect("reads"), (acl.kinds, acl.scope));

@@ -25,6 +25,7 @@ pub mod image;
 pub mod leases;
 pub mod operation;
 pub mod placement;
+pub mod quotas;
 pub mod rights;
 pub mod rules;
 pub mod schedule;

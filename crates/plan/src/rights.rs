@@ -8,7 +8,7 @@
 use holm_model::acl::{Acl, AclKind, AclScope, AclSubject, Rights};
 use holm_model::users::{ADMIN_GROUP, ADMIN_USER};
 use holm_model::zones::OWN_ZONE;
-use holm_model::{Access, ClusterId, GroupId, Permissions, UserId};
+use holm_model::{Access, AclId, ClusterId, GroupId, Permissions, UserId};
 
 /// What is asked about an object.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,40 @@ pub fn rights_for(access: Access) -> Rights {
         Access::Manage => Rights::MANAGE,
         Access::Admin => Rights::ADMIN,
     }
+}
+
+/// Why somebody may do something with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// They may do everything.
+    Administrator,
+    /// It is theirs, and its permissions allow it to the owner.
+    Owner,
+    /// Its permissions allow it to members of its group.
+    Group,
+    /// Its permissions allow it to everybody.
+    Others,
+    /// This rule allows it.
+    Rule(AclId),
+}
+
+fn concerns(rule: &Acl, user: UserId, groups: &[GroupId]) -> bool {
+    let subject = match rule.subject {
+        AclSubject::Everybody => true,
+        AclSubject::User(id) => id == user,
+        AclSubject::Group(id) => groups.contains(&id),
+    };
+    subject && rule.zone.is_none_or(|zone| zone == OWN_ZONE)
+}
+
+fn covers(rule: &Acl, object: &Object<'_>) -> bool {
+    let scope = match rule.scope {
+        AclScope::All => true,
+        AclScope::One(id) => id == object.id,
+        AclScope::Group(group) => object.groups.contains(&group),
+        AclScope::Cluster(cluster) => object.clusters.contains(&cluster),
+    };
+    scope && rule.kinds.has(object.kind)
 }
 
 /// The rules about one kind of object, by how they name the objects. The lists are sorted.
@@ -76,12 +110,7 @@ impl Granted {
             kinds: vec![KindRights::default(); AclKind::ALL.len()],
         };
         for rule in rules {
-            let concerns = match rule.subject {
-                AclSubject::Everybody => true,
-                AclSubject::User(id) => id == user,
-                AclSubject::Group(id) => groups.contains(&id),
-            };
-            if concerns && rule.zone.is_none_or(|zone| zone == OWN_ZONE) {
+            if concerns(rule, user, groups) {
                 granted.add(rule);
             }
         }
@@ -147,6 +176,59 @@ impl Granted {
     #[must_use]
     pub fn allows(&self, object: &Object<'_>, access: Access) -> bool {
         self.admin || self.by_permissions(object, access) || self.by_rules(object, rights_for(access).0)
+    }
+
+    /// Why they may do `access` on the object, its lock aside; `None` when they may not. Walks over the rules, of which
+    /// the first that fits is named.
+    pub fn why<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a Acl>,
+        object: &Object<'_>,
+        access: Access,
+    ) -> Option<Why> {
+        if self.admin {
+            return Some(Why::Administrator);
+        }
+        let alone = |keep: u16| Permissions::from_octal(object.permissions.octal() & keep).unwrap_or_default();
+        let by = |keep: u16| self.by_permissions(&Object { permissions: alone(keep), ..*object }, access);
+        if by(0o700) {
+            return Some(Why::Owner);
+        }
+        if by(0o070) {
+            return Some(Why::Group);
+        }
+        if by(0o007) {
+            return Some(Why::Others);
+        }
+        let wanted = rights_for(access);
+        let mut fitting = rules
+            .into_iter()
+            .filter(|rule| rule.rights.has(wanted) && concerns(rule, self.user, &self.groups) && covers(rule, object));
+        fitting.find(|_| self.is_somebody()).map(|rule| Why::Rule(rule.id))
+    }
+
+    /// The rule that lets them make new objects of a kind that will belong to this group.
+    pub fn why_create<'a>(
+        &self,
+        rules: impl IntoIterator<Item = &'a Acl>,
+        kind: AclKind,
+        group: GroupId,
+    ) -> Option<Why> {
+        if self.admin {
+            return Some(Why::Administrator);
+        }
+        let fits = |rule: &Acl| match rule.scope {
+            AclScope::All => true,
+            AclScope::Group(of) => of == group,
+            AclScope::One(_) | AclScope::Cluster(_) => false,
+        };
+        let mut fitting = rules.into_iter().filter(|rule| {
+            rule.rights.has(Rights::CREATE)
+                && rule.kinds.has(kind)
+                && fits(rule)
+                && concerns(rule, self.user, &self.groups)
+        });
+        fitting.find(|_| self.is_somebody()).map(|rule| Why::Rule(rule.id))
     }
 
     fn by_permissions(&self, object: &Object<'_>, access: Access) -> bool {

@@ -10,13 +10,14 @@ use holm_model::hosts::Host;
 use holm_model::images::Image;
 use holm_model::networks::{MacAddr, Network};
 use holm_model::operations::Operation;
+use holm_model::quotas::Quotas;
 use holm_model::security_groups::SecurityGroup;
 use holm_model::templates::{Document, NetworkTemplate, Template};
 use holm_model::users::{Group, JoinToken, Token, User};
 use holm_model::vdcs::Vdc;
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{EndedVm, Vm};
-use holm_model::zones::Zone;
+use holm_model::zones::{OWN_ZONE, Zone};
 use holm_model::{
     Booked, ClusterId, DatastoreId, GroupId, HostId, ImageId, NetworkId, ObjectRef, OperationId, SecurityGroupId,
     TokenId, UserId, VmGroupId, VmId, World,
@@ -285,6 +286,20 @@ impl World for State {
     }
     fn vms_in_group(&self, group: VmGroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
         Box::new(self.vms_in_vm_group(group).filter_map(|id| self.vm(id)))
+    }
+    fn quotas_of_user(&self, user: UserId) -> Option<(&Quotas, &Quotas)> {
+        let default = &self.get::<Zone>(OWN_ZONE)?.value.default_user_quotas;
+        Some((&self.get::<User>(user)?.value.quotas, default))
+    }
+    fn quotas_of_group(&self, group: GroupId) -> Option<(&Quotas, &Quotas)> {
+        let default = &self.get::<Zone>(OWN_ZONE)?.value.default_group_quotas;
+        Some((&self.get::<Group>(group)?.value.quotas, default))
+    }
+    fn vms_of_user(&self, user: UserId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(self.vms_owned_by(user).filter_map(|id| self.vm(id)))
+    }
+    fn vms_of_group(&self, group: GroupId) -> Box<dyn Iterator<Item = &Vm> + '_> {
+        Box::new(Self::vms_of_group(self, group).filter_map(|id| self.vm(id)))
     }
     fn security_group(&self, id: SecurityGroupId) -> Option<&SecurityGroup> {
         self.get::<SecurityGroup>(id).map(|row| &row.value)

@@ -13,8 +13,10 @@ use std::time::Duration;
   holm login --password-file /run/secrets/holm
   printf %s \"$SECRET\" | holm login --password-file -
   holm login https://cloud.example:2616 --token-file token.txt
+  holm login https://cloud.example:2616 --user anna --key ~/.ssh/id_ed25519
 
-The password is asked for without echo; it is never an argument. What is stored is a token.")]
+With --key an SSH key proves who you are; give the public half's file when an agent has the private one. The password is
+asked for without echo; it is never an argument. What is stored is a token.")]
 pub struct Login {
     /// Address of the front-end; default that of the context, else http://127.0.0.1:2616.
     #[arg(value_name = "URL")]
@@ -28,6 +30,12 @@ pub struct Login {
     /// Log in with the token in this file instead of a password; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<String>,
+    /// Log in with this SSH key instead of a password.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "token_file"])]
+    pub key: Option<String>,
+    /// The code that the authenticator application shows; asked for where it is needed.
+    #[arg(long, value_name = "CODE", conflicts_with = "token_file")]
+    pub code: Option<String>,
 }
 
 /// `holm context`.
@@ -47,12 +55,15 @@ pub enum ContextCommand {
 /// `holm token`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// List your tokens.
-    #[command(visible_alias = "ls", after_help = "Examples:\n  holm token list\n  holm token list -o json")]
+    /// List your tokens; administrators see everybody's.
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  holm token list\n  holm token list --filter user:anna -o json"
+    )]
     List(ListArgs),
     /// Make a further token and print it, this once.
     #[command(
-        after_help = "Examples:\n  holm token create --label ci --expires 90d\n  HOLM_TOKEN=$(holm token create -o name) holm status"
+        after_help = "Examples:\n  holm token create --label ci --expires 90d\n  HOLM_TOKEN=$(holm token create -o name) holm status\n  holm token create --user robot --group lab --expires 365d"
     )]
     Create(TokenCreateArgs),
     /// Make a token useless.
@@ -69,6 +80,12 @@ pub struct TokenCreateArgs {
     /// How long it works: 1m to 365d; default a day.
     #[arg(long, value_name = "DURATION", value_parser = crate::fields::duration)]
     pub expires: Option<Duration>,
+    /// Whom it stands for, by name or id: somebody you manage. Default yourself.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The one group, by name or id, as whose member its bearer acts.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
 }
 
 /// `holm token revoke`.

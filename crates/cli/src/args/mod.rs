@@ -1,10 +1,14 @@
 //! What can be said on the command line. Help, completions, manual pages and the guide all come from here.
 
 pub mod access;
+pub mod acls;
+pub mod documents;
 pub mod hosts;
 pub mod images;
 pub mod networks;
 pub mod owned;
+pub mod quotas;
+pub mod users;
 pub mod vm_actions;
 pub mod vm_devices;
 pub mod vm_schedule;
@@ -140,6 +144,37 @@ pub enum Command {
     /// Virtual machines.
     #[command(subcommand, visible_alias = "vms")]
     Vm(Box<vms::VmCommand>),
+    /// People and programs that may log in.
+    #[command(subcommand, visible_alias = "users")]
+    User(Box<users::UserCommand>),
+    /// Groups of users.
+    #[command(subcommand, visible_alias = "groups")]
+    Group(users::GroupCommand),
+    /// A code besides the password for logging in.
+    #[command(subcommand)]
+    SecondFactor(users::SecondFactorCommand),
+    /// Access rules: who may do what beyond what belongs to them.
+    #[command(subcommand, visible_alias = "acls")]
+    Acl(acls::AclCommand),
+    /// Virtual data centers: which groups use which clusters, hosts, datastores and networks.
+    #[command(subcommand, visible_alias = "vdcs")]
+    Vdc(acls::VdcCommand),
+    /// Limits, and what is used of them.
+    #[command(subcommand, visible_alias = "quotas")]
+    Quota(quotas::QuotaCommand),
+    /// What VMs have used.
+    Accounting(quotas::AccountingArgs),
+    /// What VMs cost, by month.
+    Showback(quotas::ShowbackArgs),
+    /// What applications keep in the cloud.
+    #[command(subcommand, visible_alias = "documents")]
+    Document(documents::DocumentCommand),
+    /// Front-ends of a federation; one of them is this one.
+    #[command(subcommand, visible_alias = "zones")]
+    Zone(acls::ZoneCommand),
+    /// Who did what, and what came of it; for administrators.
+    #[command(subcommand)]
+    Audit(acls::AuditCommand),
     /// What happens, as it happens.
     #[command(subcommand, visible_alias = "events")]
     Event(access::EventCommand),

@@ -4,16 +4,25 @@
 //! for all of them.
 
 mod access;
+mod accounting;
+mod acls;
 mod clusters;
+mod documents;
 mod events;
+mod groups;
 mod hosts;
 mod images;
+mod login;
 mod networks;
 mod operations;
 mod owned;
+mod quotas;
 mod raw;
+mod second_factor;
 mod session;
 mod status;
+mod users;
+mod vdcs;
 mod vm_actions;
 mod vm_create;
 mod vm_devices;
@@ -323,9 +332,23 @@ impl App {
     /// # Errors
     /// The first refusal.
     pub async fn revoke<N: Noun>(&self, ids: &[String]) -> Result {
-        self.each(ids, async |id| {
-            self.client.send(Call::new(Method::DELETE, path(&[N::PATH, id])?)).await?;
-            self.remarks.note(&format!("{} {id} revoked", N::WORD));
+        self.end::<N>(ids, &[], "revoked").await
+    }
+
+    /// Deletes objects that are gone at once, without an operation to follow.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn remove<N: Noun>(&self, names: &[String], query: &[(&str, &str)]) -> Result {
+        self.end::<N>(names, query, "deleted").await
+    }
+
+    async fn end<N: Noun>(&self, names: &[String], query: &[(&str, &str)], done: &str) -> Result {
+        self.each(names, async |name| {
+            let call = Call::new(Method::DELETE, path(&[N::PATH, name])?);
+            let call = query.iter().fold(call, |call, (key, value)| call.query(key, *value));
+            self.client.send(call).await?;
+            self.remarks.note(&format!("{} {name} {done}", N::WORD));
             Ok(())
         })
         .await
@@ -387,6 +410,17 @@ pub async fn run(cli: Cli) -> Result {
         Command::Image(command) => images::run(&App::new(globals)?, command).await,
         Command::Network(command) => networks::run(&App::new(globals)?, command).await,
         Command::Vm(command) => vms::run(&App::new(globals)?, *command).await,
+        Command::User(command) => users::run(&App::new(globals)?, *command).await,
+        Command::Group(command) => groups::run(&App::new(globals)?, command).await,
+        Command::SecondFactor(command) => second_factor::run(&App::new(globals)?, command).await,
+        Command::Acl(command) => acls::run(&App::new(globals)?, command).await,
+        Command::Vdc(command) => vdcs::run(&App::new(globals)?, command).await,
+        Command::Quota(command) => quotas::run(&App::new(globals)?, command).await,
+        Command::Accounting(args) => accounting::accounting(&App::new(globals)?, args).await,
+        Command::Showback(args) => accounting::showback(&App::new(globals)?, args).await,
+        Command::Document(command) => documents::run(&App::new(globals)?, command).await,
+        Command::Zone(command) => vdcs::zones(&App::new(globals)?, command).await,
+        Command::Audit(command) => accounting::audit(&App::new(globals)?, command).await,
         Command::Event(command) => events::run(&App::new(globals)?, command).await,
         Command::Operation(command) => operations::run(&App::new(globals)?, command).await,
         Command::Token(command) => session::tokens(&App::new(globals)?, command).await,

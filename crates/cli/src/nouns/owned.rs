@@ -118,11 +118,16 @@ pub(super) fn mentions(meta: &Meta) -> Vec<(&'static str, u32)> {
 
 /// What else is kept with an object, in its description.
 pub(super) fn attributes(meta: &Meta) -> Part {
+    attributes_part(&meta.attributes)
+}
+
+/// The same of an object without an owner.
+pub(super) fn attributes_part(attributes: &Map<String, Value>) -> Part {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let rows = meta.attributes.iter().flat_map(|(name, value)| match value {
+    let rows = attributes.iter().flat_map(|(name, value)| match value {
         Value::Array(all) => all.iter().map(|one| vec![name.clone(), text(one)]).collect(),
         one => vec![vec![name.clone(), text(one)]],
     });

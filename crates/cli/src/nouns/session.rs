@@ -1,18 +1,15 @@
 //! `holm login`, `holm logout` and `holm token`.
 
-use super::{App, Noun};
+use super::{App, Noun, login};
 use crate::args::Globals;
-use crate::args::access::{Login, TokenCommand};
+use crate::args::access::{Login, TokenCommand, TokenCreateArgs};
 use crate::client::{Call, Client, shaped};
 use crate::config::{self, Context, DEFAULT_URL, Environment, Settings, Target};
 use crate::errors::{Error, Exit, Result};
-use crate::output::{Column, Format, Names, Output, Part, Remarks, show_age, visible};
-use crate::terminal::RawMode;
+use crate::output::{Column, Format, Names, Output, Part, Remarks, show_age};
 use crate::trust::{self, Trust};
-use crate::wait::Interrupted;
-use holm_wire::v1::{Me, SessionCreate, Token, TokenCreate, TokenCreated};
+use holm_wire::v1::{Me, Token, TokenCreate, TokenCreated};
 use reqwest::Method;
-use std::io::{IsTerminal, Read, Write};
 
 impl Noun for Token {
     const PATH: &'static str = "tokens";
@@ -29,6 +26,13 @@ impl Noun for Token {
         vec![
             field("ID", "id", |t, _| t.id.to_string(), |t| t.id.to_string()),
             field("LABEL", "label", |t, _| t.label.clone(), |t| t.label.clone()),
+            field("USER", "user", |t, names| names.of("users", t.user), |t| t.user.to_string()),
+            field(
+                "GROUP",
+                "group",
+                |t, names| t.group.map_or(String::new(), |group| names.of("groups", group)),
+                |t| t.group.map_or(String::new(), |group| group.to_string()),
+            ),
             field("AGE", "created_at", |t, _| show_age(&t.created_at), |t| t.created_at.clone()),
             field("EXPIRES", "expires_at", |t, _| t.expires_at.clone(), |t| t.expires_at.clone()),
             field(
@@ -42,6 +46,10 @@ impl Noun for Token {
 
     fn name(&self) -> String {
         self.id.to_string()
+    }
+
+    fn mentions(&self) -> Vec<(&'static str, u32)> {
+        self.group.map(|group| ("groups", group)).into_iter().chain([("users", self.user)]).collect()
     }
 
     fn parts(&self, _: &Names) -> Vec<Part> {
@@ -94,21 +102,11 @@ pub(super) async fn login(globals: &Globals, args: &Login) -> Result {
         remarks.note(&format!("Logged in to {shown} as {}.", me.name));
         Context { url: shown, user: Some(me.name), token: Some(token), expires_at: None, ca_fingerprint, ca_pem }
     } else {
-        let password = match &args.password_file {
-            Some(file) => config::first_line("--password-file", file)?,
-            None => ask_password(&args.user, &shown).await?,
+        let client = Client::new(target, remarks.clone())?;
+        let value = match &args.key {
+            Some(key) => login::by_key(&client, &args.user, key, args.code.as_deref()).await?,
+            None => login::by_password(&client, args, &shown).await?,
         };
-        let mut call =
-            Call::new(Method::POST, "/sessions").json(&SessionCreate { user: args.user.clone(), password })?;
-        // Guessing again on a limit would only make it last.
-        call.repeat = false;
-        let sent = Client::new(target, remarks.clone())?.send(call).await;
-        let value = sent
-            .map_err(|error| match error.exit {
-                Exit::Denied => error.hint("Check the user and password. On the front-end the first ones are in /var/lib/holm/front/admin-credentials."),
-                _ => error,
-            })?
-            .json()?;
         let made: TokenCreated = shaped(&value)?;
         remarks.note(&format!("Logged in to {shown} as {}, until {}.", made.user, made.expires_at));
         Context {
@@ -133,51 +131,6 @@ pub(super) async fn login(globals: &Globals, args: &Login) -> Result {
 
 fn host_of(url: &str) -> String {
     config::parse_url(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| url.to_owned())
-}
-
-async fn ask_password(user: &str, address: &str) -> Result<String> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Error::usage("there is no terminal to ask for the password on")
-            .hint("Give --password-file FILE, or --password-file - to read it from standard input."));
-    }
-    let refuse = |error: std::io::Error| Error::io("ask for the password", &error);
-    let interrupted = || Error::new(Exit::Interrupted, "no password was given");
-    let mut signals = Interrupted::new()?;
-    // In raw mode nothing typed is shown and no key ends the process; signals are waited for, so that every way out of
-    // here gives the terminal back.
-    let raw = RawMode::enter(&stdin)?;
-    let asked = write!(std::io::stderr(), "Password of {} at {address}: ", visible(user));
-    let (give, take) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || give.send(read_secret(std::io::stdin().lock().bytes())));
-    let typed = tokio::select! {
-        typed = take => typed.unwrap_or(Ok(None)),
-        () = signals.wait() => Ok(None),
-    };
-    let _ = write!(std::io::stderr(), "\r\n");
-    drop(raw);
-    asked.map_err(refuse)?;
-    match typed.map_err(refuse)? {
-        Some(password) if !password.is_empty() => Ok(password),
-        _ => Err(interrupted()),
-    }
-}
-
-/// Reads a line typed in raw mode. `None` when it was given up with Ctrl-C or Ctrl-D.
-fn read_secret(typed: impl Iterator<Item = std::io::Result<u8>>) -> std::io::Result<Option<String>> {
-    let mut line = Vec::new();
-    for byte in typed {
-        match byte? {
-            b'\r' | b'\n' => return Ok(Some(String::from_utf8_lossy(&line).into_owned())),
-            0x03 => return Ok(None),
-            0x04 if line.is_empty() => return Ok(None),
-            // Ctrl-U forgets the line, backspace a character, which may be several bytes.
-            0x15 => line.clear(),
-            0x08 | 0x7f => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
-            byte => line.push(byte),
-        }
-    }
-    Ok(None)
 }
 
 pub(super) async fn logout(globals: &Globals) -> Result {
@@ -219,7 +172,8 @@ pub(super) async fn tokens(app: &App, command: TokenCommand) -> Result {
             app.revoke::<Token>(&ids).await
         }
         TokenCommand::Create(args) => {
-            let wanted = TokenCreate { label: args.label, expires_in_s: args.expires.map(|d| d.as_secs()) };
+            let TokenCreateArgs { label, expires, user, group } = args;
+            let wanted = TokenCreate { label, expires_in_s: expires.map(|d| d.as_secs()), user, group };
             let value = app.client.post("/tokens", &wanted).await?;
             let made: TokenCreated = shaped(&value)?;
             print_token(&app.output, &app.remarks, &value, made)
@@ -263,25 +217,5 @@ fn print_token(output: &Output, remarks: &Remarks, value: &serde_json::Value, ma
             remarks.note(&format!("Token {}, valid until {}. It is shown this once.", made.id, made.expires_at));
             Ok(())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn typed(keys: &str) -> Option<String> {
-        read_secret(keys.bytes().map(Ok)).expect("keys can be read")
-    }
-
-    #[test]
-    fn a_password_is_typed_as_people_type() {
-        assert_eq!(typed("secret\r"), Some("secret".into()));
-        assert_eq!(typed("sev\u{7f}cré\u{7f}et\n"), Some("secret".into()));
-        assert_eq!(typed("wrong\u{15}right\r"), Some("right".into()));
-        assert_eq!(typed("\u{7f}\r"), Some(String::new()));
-        assert_eq!(typed("half\u{3}"), None);
-        assert_eq!(typed("\u{4}"), None);
-        assert_eq!(typed("no end"), None);
     }
 }

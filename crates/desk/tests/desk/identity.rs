@@ -342,12 +342,12 @@ async fn an_administrator_of_a_group_rules_there_and_nowhere_else() {
     desk.view().get_id::<User>(&head, boss).expect("is seen");
     refused(desk.secret_set(&head, &intent(), boss, None, Some(secret("mine"))).await, ErrorKind::Forbidden);
     refused(desk.user_enable(&head, &intent(), "0", false).await, ErrorKind::Forbidden);
-    refused(desk.user_delete(&head, &intent(), boss).await, ErrorKind::Forbidden);
+    refused(desk.user_delete(&head, &intent(), boss, None).await, ErrorKind::Forbidden);
     refused(desk.login_token_reset(&head, &intent(), boss, None).await, ErrorKind::Forbidden);
     let token = LoginTokenDraft { user: boss, text: None, lifetime: None, group: None };
     refused(desk.login_token_create(&head, &intent(), token).await, ErrorKind::Forbidden);
 
-    desk.user_delete(&head, &intent(), made.value.id).await.expect("deleted");
+    desk.user_delete(&head, &intent(), made.value.id, None).await.expect("deleted");
     desk.group_admin(&ground.admin, &intent(), blue, head.user_id(), false).await.expect("ended");
     refused(desk.view().get_id::<Vm>(&head, web), ErrorKind::NotFound);
     refused(desk.account_create(&head, &intent(), account("no", vec![blue])).await, ErrorKind::Forbidden);
@@ -368,13 +368,13 @@ async fn accounts_and_groups_go_when_nothing_belongs_to_them() {
     let desk = &ground.desk;
     let (admin, id) = (&ground.admin, lena.user_id());
     let vm = ground.vm(&lena, "web").await;
-    assert!(refused(desk.user_delete(admin, &intent(), id).await, ErrorKind::InUse).says.contains("owns vm"));
-    refused(desk.user_delete(&max, &intent(), id).await, ErrorKind::NotFound);
-    refused(desk.user_delete(&lena, &intent(), id).await, ErrorKind::Forbidden);
-    refused(desk.user_delete(admin, &intent(), UserId(0)).await, ErrorKind::Conflict);
+    assert!(refused(desk.user_delete(admin, &intent(), id, None).await, ErrorKind::InUse).says.contains("owns vm"));
+    refused(desk.user_delete(&max, &intent(), id, None).await, ErrorKind::NotFound);
+    refused(desk.user_delete(&lena, &intent(), id, None).await, ErrorKind::Forbidden);
+    refused(desk.user_delete(admin, &intent(), UserId(0), None).await, ErrorKind::Conflict);
     desk.group_admin(admin, &intent(), blue, id, true).await.expect("made");
     desk.give::<Vm>(admin, &intent(), vm, Some(max.user_id()), None).await.expect("given");
-    desk.user_delete(admin, &intent(), id).await.expect("deleted");
+    desk.user_delete(admin, &intent(), id, None).await.expect("deleted");
     assert!(desk.view().row::<Group>(blue).expect("there").value.admins.is_empty());
     refused(desk.password_login("lena", secret("pw"), "192.0.2.7:6").await, ErrorKind::Unauthenticated);
     refused(desk.vm_create(&lena, &intent(), draft("x"), Attributes::default()).await, ErrorKind::Unauthenticated);
@@ -461,4 +461,43 @@ async fn a_signature_with_an_ssh_key_logs_in_once() {
         refused(others, ErrorKind::Unauthenticated);
         ground.pass(Duration::from_secs(120));
     }
+}
+
+#[tokio::test]
+async fn what_belonged_to_an_account_goes_to_its_heir() {
+    let ground = Ground::new().await;
+    kernel(&ground).await;
+    let blue = group(&ground, "blue").await;
+    let (lena, max) = (member(&ground, "lena", blue).await, member(&ground, "max", blue).await);
+    let (desk, admin) = (&ground.desk, &ground.admin);
+    let vm = ground.vm(&lena, "web").await;
+    let image = |name: &str| holm_desk::ImageDraft { name: name.into(), size: Some(1 << 20), ..Default::default() };
+    let theirs = desk.image_create(&lena, &intent(), image("data")).await.expect("made").row.value.id;
+    desk.image_create(&max, &intent(), image("data")).await.expect("made");
+    let (lena, heir) = (lena.user_id(), Some(max.user_id()));
+    refused(desk.user_delete(admin, &intent(), lena, None).await, ErrorKind::InUse);
+    refused(desk.user_delete(admin, &intent(), lena, Some(lena)).await, ErrorKind::Invalid);
+    refused(desk.user_delete(admin, &intent(), lena, Some(UserId(999))).await, ErrorKind::NotFound);
+    // The heir's limits stand against it, and nothing is half done.
+    let one = holm_model::quotas::Limit::AtMost(100);
+    let images = [(holm_model::DatastoreId(1), [("IMAGES".to_owned(), one)].into())].into();
+    let quotas = holm_model::quotas::Quotas { datastores: images, ..Default::default() };
+    desk.user_quotas_set(admin, &intent(), max.user_id(), quotas).await.expect("set");
+    refused(desk.user_delete(admin, &intent(), lena, heir).await, ErrorKind::Quota);
+    assert_eq!(desk.view().row::<Vm>(vm).expect("there").value.meta.owner, lena);
+    desk.user_quotas_set(admin, &intent(), max.user_id(), Default::default()).await.expect("set");
+    desk.user_delete(admin, &intent(), lena, heir).await.expect("deleted");
+    let view = desk.view();
+    assert!(view.row::<User>(lena).is_none());
+    let vm = view.row::<Vm>(vm).expect("it goes on").value.meta.clone();
+    assert_eq!((vm.owner, vm.group, vm.name.as_str()), (max.user_id(), blue, "web"));
+    let image = view.row::<holm_model::images::Image>(theirs).expect("there").value.meta.clone();
+    assert_eq!((image.owner, image.name.as_str()), (max.user_id(), format!("data-{theirs}").as_str()));
+    // Whoever administers the group may be the heir, and choose only whom they manage.
+    let head = member(&ground, "head", blue).await;
+    desk.group_admin(admin, &intent(), blue, head.user_id(), true).await.expect("made");
+    let head = desk.password_login("head", secret("pw"), "192.0.2.7:1").await.expect("logs in");
+    refused(desk.user_delete(&head, &intent(), max.user_id(), Some(UserId(0))).await, ErrorKind::NotFound);
+    desk.user_delete(&head, &intent(), max.user_id(), Some(head.user_id())).await.expect("deleted");
+    assert_eq!(desk.view().usage_of_user(head.user_id()).vms["VMS"], 100);
 }

@@ -4,10 +4,11 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk, Error,
-    ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
-    NetworkChange, NetworkRecovery, PowerAction, RangeChange, Recovery, ReservationDraft, RoleDraft, Secret,
-    SecurityGroupDraft, UserDraft, VdcResource, VmChange, VmGroupDraft,
+    AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk,
+    Error, ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
+    NetworkChange, NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery, ReservationDraft,
+    RoleDraft, Secret, SecurityGroupDraft, TokenDraft, UserChange, UserDraft, VdcResource, VmChange, VmGroupDraft,
+    ZoneChange,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
@@ -373,6 +374,10 @@ async fn try_bags(tries: &mut Tries, others: &Others) {
     }
 }
 
+fn token_draft(user: &str) -> TokenDraft {
+    TokenDraft { user: Some(user.into()), ..TokenDraft::default() }
+}
+
 async fn try_people(tries: &mut Tries, others: &Others) {
     let (user, key, nobody) = (others.user, others.user.to_string(), UserId(4_000_000));
     let none = nobody.to_string();
@@ -380,7 +385,12 @@ async fn try_people(tries: &mut Tries, others: &Others) {
     tries.denied("get", desk.view().get::<User>(&who, "lena"));
     let own = who.primary_group();
     unseen! { tries,
-        user_delete(user, nobody) await;
+        user_delete(user, nobody, Some(who.user_id())) await;
+        user_change(&key, &none, UserChange { primary_group: Some(own.to_string()), ..UserChange::default() }) await;
+        auth_set(&key, &none, Proof::Password, Some(Secret("long enough".into()))) await;
+        group_change(&others.users.to_string(), "4000000", vec![]) await;
+        quotas_change(&QuotasOf::User(key.clone()), &QuotasOf::User(none.clone()), vec![], true) await;
+        token_create_for(token_draft(&key), token_draft(&none)) await;
         user_enable(&key, &none, false) await;
         secret_set(user, nobody, None, Some(Secret("mine".into()))) await;
         user_primary_group(user, nobody, own) await;
@@ -396,6 +406,23 @@ async fn try_people(tries: &mut Tries, others: &Others) {
         group_vlan_rules_set(others.users, GroupId(4_000_000), Attributes::default()) await;
         group_quotas_set(others.users, GroupId(4_000_000), Quotas::default()) await;
     }
+    let view = desk.view();
+    for of in [QuotasOf::User, QuotasOf::Group] {
+        tries.unseen(
+            "quota_sheet",
+            view.quota_sheet(&who, &of(key.clone())),
+            view.quota_sheet(&who, &of(none.clone())),
+        );
+    }
+    let question = |user: &str| Question {
+        user: Some(user.into()),
+        right: Rights::USE,
+        kind: AclKind::Zone,
+        object: Some("0".into()),
+    };
+    tries.unseen("verdict", desk.verdict(&who, &question(&key)), desk.verdict(&who, &question(&none)));
+    let parts = |user: &str| AclParts { user: Some(user.into()), ..AclParts::default() };
+    tries.unseen("acl_of_parts", view.acl_of_parts(&who, &parts(&key)), view.acl_of_parts(&who, &parts(&none)));
     let token = |user: UserId| LoginTokenDraft { user, text: None, lifetime: None, group: None };
     tries.unseen(
         "login_token_create",
@@ -412,7 +439,7 @@ async fn try_people(tries: &mut Tries, others: &Others) {
         account_create(account(vec![own]));
         account_create(account(vec![others.users]));
         account_create(account(vec![GroupId(0)]));
-        user_create(UserDraft { name: "puppet".into(), password: Secret("long enough".into()), groups: vec![] });
+        user_create(UserDraft { name: "puppet".into(), password: Secret("long enough".into()), groups: vec![], ..UserDraft::default() });
         password_set("lena", Secret("long enough".into()));
         group_create(GroupDraft { name: "mine".into() });
         group_admin(own, who.user_id(), true);
@@ -450,12 +477,15 @@ async fn try_infrastructure(tries: &mut Tries) {
         vdc_create("mine".into(), Attributes::default());
         vdc_attributes_change(VdcId(0), same);
         vdc_rename(VdcId(0), "mine".into());
+        vdc_change("0", Some("mine".into()), vec![]);
         vdc_group(VdcId(0), own, true);
         vdc_resource(VdcId(0), VdcResource::Hosts, member, true);
         vdc_delete(VdcId(0));
         zone_rename(ZoneId(0), "mine".into());
         zone_attributes_change(ZoneId(0), same);
         zone_enable(ZoneId(0), false);
+        zone_change("0", ZoneChange::default());
+        quotas_change(&QuotasOf::DefaultUser, vec![], true);
         default_quotas_set(false, Quotas::default());
         cluster_create(ClusterDraft { name: "mine".into(), ..ClusterDraft::default() });
         cluster_change("0", ClusterChange { policy: Some(PlacementPolicy::Pack), ..ClusterChange::default() });

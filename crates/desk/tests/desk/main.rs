@@ -116,7 +116,8 @@ impl Ground {
     }
 
     pub(crate) async fn user(&self, name: &str) -> Caller {
-        let draft = UserDraft { name: name.into(), password: Secret(format!("{name}-password")), groups: vec![] };
+        let draft =
+            UserDraft { name: name.into(), password: Secret(format!("{name}-password")), ..UserDraft::default() };
         self.desk.user_create(&self.admin, &intent(), draft).await.expect("made");
         let token = self.desk.login(name, Secret(format!("{name}-password")), &intent()).await.expect("logs in");
         self.desk.authenticate(&token.secret.0).expect("fresh")

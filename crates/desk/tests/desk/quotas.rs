@@ -2,12 +2,13 @@
 
 use crate::identity::{group, member, text};
 use crate::{Ground, draft, intent, kernel, refused};
-use holm_desk::{Caller, ErrorKind, ImageDraft, PowerAction, Usage};
-use holm_model::images::Image;
+use holm_desk::{Caller, ClusterDraft, ErrorKind, ImageDraft, PowerAction, Usage};
+use holm_model::hosts::Host;
+use holm_model::images::{Image, ImagePhase};
 use holm_model::quotas::{Limit, Limits, Quotas};
 use holm_model::users::{ADMIN_USER, User};
 use holm_model::vms::Vm;
-use holm_model::{Attributes, CpuShare, DatastoreId, GroupId, ImageId, NetworkId, UserId, VmId};
+use holm_model::{Attributes, ClusterId, CpuShare, DatastoreId, GroupId, HostId, ImageId, NetworkId, UserId, VmId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -179,6 +180,8 @@ enum Act {
     Resize(usize, u64),
     Give(usize, usize),
     Image(u64),
+    Upload(u64),
+    Place(usize, usize),
     DropImage(usize),
     Limit(usize, Option<i64>),
     Crash,
@@ -192,6 +195,8 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0..6_usize, 1..5_u64).prop_map(|(vm, n)| Act::Resize(vm, n * 256)),
         3 => (0..6_usize, 0..2_usize).prop_map(|(vm, to)| Act::Give(vm, to)),
         3 => (1..5_u64).prop_map(Act::Image),
+        2 => (1..4_u64).prop_map(Act::Upload),
+        6 => (0..6_usize, 0..2_usize).prop_map(|(vm, host)| Act::Place(vm, host)),
         1 => (0..3_usize).prop_map(Act::DropImage),
         2 => (0..3_usize, prop::option::of(0..6_i64)).prop_map(|(metric, most)| Act::Limit(metric, most)),
         1 => Just(Act::Crash),
@@ -200,28 +205,120 @@ fn act() -> impl Strategy<Value = Act> {
 
 const METRICS: [&str; 3] = ["VMS", "RUNNING_MEMORY", "MEMORY"];
 
+/// What limits by cluster hold about: VMs on the hosts of one cluster.
+const THERE: [&str; 2] = ["THERE_VMS", "THERE_MEMORY"];
+
 /// Counts from all rows, in the plainest way.
 fn plain(ground: &Ground, has: impl Fn(&holm_model::Meta) -> bool) -> BTreeMap<&'static str, i64> {
     let state = ground.store.read();
-    let mut sums: BTreeMap<&'static str, i64> = ["VMS", "RUNNING_MEMORY", "MEMORY", "IMAGES"].map(|m| (m, 0)).into();
+    let mut sums: BTreeMap<&'static str, i64> =
+        ["VMS", "RUNNING_MEMORY", "MEMORY", "IMAGES", "SIZE", THERE[0], THERE[1]].map(|m| (m, 0)).into();
     for vm in state.list::<Vm>().map(|row| &row.value).filter(|vm| has(&vm.meta)) {
         let memory = i64::try_from(vm.spec.memory_mib).expect("small") * 100;
         let runs = vm.spec.power.wants_process();
         for (metric, more) in [("VMS", 100), ("MEMORY", memory), ("RUNNING_MEMORY", if runs { memory } else { 0 })] {
             *sums.get_mut(metric).expect("named above") += more;
         }
+        let host = vm.phase.host().and_then(|host| state.get::<Host>(host));
+        if host.is_some_and(|host| host.value.cluster != ClusterId(0)) {
+            *sums.get_mut(THERE[0]).expect("named above") += 100;
+            *sums.get_mut(THERE[1]).expect("named above") += memory;
+        }
     }
-    let images = state.list::<Image>().filter(|row| has(&row.value.meta)).count();
-    sums.insert("IMAGES", i64::try_from(images).expect("few") * 100);
+    let images: Vec<_> = state.list::<Image>().filter(|row| has(&row.value.meta)).collect();
+    sums.insert("IMAGES", i64::try_from(images.len()).expect("few") * 100);
+    let of_use = images.iter().filter(|row| row.value.phase != ImagePhase::Failed);
+    let mib: u64 = of_use.map(|row| row.value.size_mib()).sum();
+    sums.insert("SIZE", i64::try_from(mib).expect("small") * 100);
     sums
 }
 
-fn shown(usage: &Usage) -> BTreeMap<&'static str, i64> {
+fn shown(usage: &Usage, there: ClusterId) -> BTreeMap<&'static str, i64> {
     let mut sums: BTreeMap<&'static str, i64> =
         METRICS.map(|metric| (metric, usage.vms.get(metric).copied().unwrap_or(0))).into();
-    let images = usage.datastores.get(&DatastoreId(1)).and_then(|amounts| amounts.get("IMAGES"));
-    sums.insert("IMAGES", images.copied().unwrap_or(0));
+    for metric in ["IMAGES", "SIZE"] {
+        let amount = usage.datastores.get(&DatastoreId(1)).and_then(|amounts| amounts.get(metric));
+        sums.insert(metric, amount.copied().unwrap_or(0));
+    }
+    let by_cluster = usage.in_clusters(&[there]);
+    for (metric, of) in THERE.into_iter().zip(["VMS", "MEMORY"]) {
+        sums.insert(metric, by_cluster.get(of).copied().unwrap_or(0));
+    }
     sums
+}
+
+/// Two hosts, the second one in a cluster of its own.
+async fn far_cluster(ground: &Ground) -> ClusterId {
+    let (desk, admin) = (&ground.desk, &ground.admin);
+    for name in ["near", "far"] {
+        ground.host(name).await;
+    }
+    let draft = ClusterDraft { name: "far".into(), ..ClusterDraft::default() };
+    let far = desk.cluster_create(admin, &intent(), draft).await.expect("made").row.value.id;
+    desk.cluster_add_host(admin, &intent(), far, HostId(1)).await.expect("moved");
+    far
+}
+
+/// An image whose size nobody has announced arrives.
+async fn upload(ground: &Ground, who: &Caller, name: &str, mib: u64) -> Result<(), holm_desk::Error> {
+    let draft = ImageDraft { name: name.into(), ..ImageDraft::default() };
+    ground.desk.image_create(who, &intent(), draft).await?;
+    let bytes = vec![0; usize::try_from(mib << 20).expect("small")];
+    ground.desk.image_append(who, name, 0, &bytes[..]).await?;
+    ground.desk.image_complete(who, &intent(), name).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn an_image_that_arrives_larger_than_its_quota_has_failed_and_says_why() {
+    let ground = Ground::new().await;
+    let lena = ground.user("lena").await;
+    let size = [(DatastoreId(1), limits(&[("SIZE", Limit::AtMost(300))]))].into();
+    let quotas = Quotas { datastores: size, ..Quotas::default() };
+    ground.desk.user_quotas_set(&ground.admin, &intent(), lena.user_id(), quotas).await.expect("set");
+    upload(&ground, &lena, "small", 2).await.expect("fits");
+    let error = refused(upload(&ground, &lena, "large", 2).await, ErrorKind::Quota);
+    assert!(error.says.starts_with("limit of 3 reached for SIZE quota in DATASTORE with ID 1"), "{error}");
+    let image = ground.desk.view().get::<Image>(&lena, "large").expect("its row stays").value.clone();
+    assert_eq!((image.phase, image.content), (ImagePhase::Failed, None));
+    assert_eq!(image.trouble.expect("says why").why, error.says);
+    assert_eq!(ground.desk.view().usage_of_user(lena.user_id()).datastores[&DatastoreId(1)]["SIZE"], 200);
+    upload(&ground, &lena, "last", 1).await.expect("what failed takes nothing");
+}
+
+#[tokio::test]
+async fn a_cluster_where_a_vm_would_break_a_quota_is_refused_to_it_with_the_reason() {
+    let ground = Ground::new().await;
+    kernel(&ground).await;
+    let lena = ground.user("lena").await;
+    let far = far_cluster(&ground).await;
+    let (desk, admin, id) = (&ground.desk, &ground.admin, lena.user_id());
+    let one = Quotas { vms_in: vec![(vec![far], limits(&[("VMS", Limit::AtMost(100))]))], ..Quotas::default() };
+    desk.user_quotas_set(admin, &intent(), id, one).await.expect("set");
+    let (first, second) =
+        (create(&ground, &lena, "a").await.expect("made"), create(&ground, &lena, "b").await.expect("made"));
+    ground.place(first, HostId(1));
+    let why = |vm: VmId, host: &str| -> String {
+        let explained = desk.vm_explain(&lena, &vm.to_string()).expect("explained");
+        let verdict = explained.hosts.iter().find(|verdict| verdict.name.as_str() == host).expect("a verdict");
+        verdict.why.clone()
+    };
+    let barred = "limit of 1 reached for VMS quota in VM with cluster";
+    assert!(why(second, "far").contains(barred), "{}", why(second, "far"));
+    assert!(!why(second, "near").contains("quota"), "{}", why(second, "near"));
+    assert!(!why(first, "far").contains("quota"), "where it is it counts already");
+    // It is possible again when the first one has gone.
+    ground.store.write(move |tx| Ok::<_, ()>(tx.delete::<Vm>(first))).now().expect("written");
+    assert!(!why(second, "far").contains("quota"));
+    // The default quotas count as well, and nothing does for the administrator.
+    desk.user_quotas_set(admin, &intent(), id, Quotas::default()).await.expect("set");
+    let none = Quotas { vms_in: vec![(vec![far], limits(&[("MEMORY", Limit::AtMost(0))]))], ..Quotas::default() };
+    desk.default_quotas_set(admin, &intent(), false, none).await.expect("set");
+    assert!(why(second, "far").contains("limit of 0 reached for MEMORY quota"), "{}", why(second, "far"));
+    desk.give::<Vm>(admin, &intent(), second, Some(ADMIN_USER), None).await.expect("given");
+    assert!(
+        holm_plan::quotas::bars(&ground.store.read().get::<Vm>(second).expect("there").value, &*ground.store.read())
+            .is_empty()
+    );
 }
 
 async fn limits_hold(acts: Vec<Act>) {
@@ -233,7 +330,11 @@ async fn limits_hold(acts: Vec<Act>) {
     let at_most = |n: i64| Limit::AtMost(n * 100);
     let own = of_vms(&[("VMS", at_most(3)), ("RUNNING_MEMORY", at_most(1024)), ("MEMORY", at_most(2048))]);
     let together = of_vms(&[("VMS", at_most(4)), ("MEMORY", at_most(3072))]);
-    let images = [(DatastoreId(1), limits(&[("IMAGES", at_most(2))]))].into();
+    let images = [(DatastoreId(1), limits(&[("IMAGES", at_most(2)), ("SIZE", at_most(5))]))].into();
+    let there = far_cluster(&ground).await;
+    let in_far = |pairs: &[(&str, Limit)]| vec![(vec![there], limits(pairs))];
+    let own = Quotas { vms_in: in_far(&[("VMS", at_most(1))]), ..own };
+    let together = Quotas { vms_in: in_far(&[("MEMORY", at_most(1024))]), ..together };
     for id in &ids {
         let own = Quotas { datastores: BTreeMap::clone(&images), ..own.clone() };
         ground.desk.user_quotas_set(&ground.admin, &intent(), *id, own).await.expect("set");
@@ -289,6 +390,23 @@ async fn limits_hold(acts: Vec<Act>) {
                 let draft = ImageDraft { name: format!("image-{rng}"), size: Some(mib << 20), ..ImageDraft::default() };
                 Some(desk.image_create(who, &intent(), draft).await.map(|_| ()))
             }
+            Act::Upload(mib) => Some(upload(&ground, who, &format!("image-{rng}"), mib).await),
+            Act::Place(n, host) => pick(n).map(|(id, _)| {
+                let state = ground.store.read();
+                let (vm, host) =
+                    (&state.get::<Vm>(id).expect("there").value, HostId(u32::try_from(host).expect("few")));
+                let cluster = state.get::<Host>(host).expect("there").value.cluster;
+                let bar = holm_plan::quotas::bars(vm, &*state).into_iter().find(|bar| bar.covers(cluster));
+                match bar {
+                    Some(bar) => Err(holm_desk::Error::new(ErrorKind::Quota, bar.why)),
+                    // A VM is placed when it is nowhere.
+                    None if vm.phase.host().is_some() => Ok(()),
+                    None => {
+                        ground.place(id, host);
+                        Ok(())
+                    }
+                }
+            }),
             Act::DropImage(n) => owned.get(n).copied().map(|id| {
                 ground.store.write(move |tx| Ok::<_, ()>(tx.delete::<Image>(id))).now().expect("written");
                 Ok(())
@@ -309,9 +427,15 @@ async fn limits_hold(acts: Vec<Act>) {
         let view = ground.desk.view();
         for (n, id) in ids.iter().enumerate() {
             let now = plain(&ground, |meta| meta.owner == *id);
-            assert_eq!(shown(&view.usage_of_user(*id)), now, "what is shown is what is there");
+            assert_eq!(shown(&view.usage_of_user(*id), there), now, "what is shown is what is there");
             if let Some(Err(error)) = &outcome {
-                assert_eq!(now, before[n], "a refusal changes nothing: {error}");
+                // An image that arrives too large stays as a failed one, which has no size.
+                let wanted = match act {
+                    Act::Upload(_) => BTreeMap::from_iter([("IMAGES", now["IMAGES"])]),
+                    _ => BTreeMap::new(),
+                };
+                let wanted: BTreeMap<_, _> = before[n].clone().into_iter().chain(wanted).collect();
+                assert_eq!(now, wanted, "a refusal changes nothing: {error}");
             }
             let limits = view.row::<User>(*id).expect("there").value.quotas.vms.clone().expect("set above");
             for metric in METRICS {
@@ -320,10 +444,12 @@ async fn limits_hold(acts: Vec<Act>) {
                     assert!(!grew || now[metric] <= *most, "{metric} of user {id}: {} > {most}", now[metric]);
                 }
             }
-            assert!(now["IMAGES"] <= 200);
+            assert!(now["IMAGES"] <= 200 && now["SIZE"] <= 500, "{act:?}: {now:?}");
+            assert!(now[THERE[0]] <= 100 || now[THERE[0]] <= before[n][THERE[0]], "{act:?}: {now:?}");
         }
         let now = plain(&ground, |meta| meta.group == blue && meta.owner != ADMIN_USER);
-        assert_eq!(shown(&view.usage_of_group(blue)), now);
+        assert_eq!(shown(&view.usage_of_group(blue), there), now);
+        assert!(now[THERE[1]] <= 102_400 || now[THERE[1]] <= before_group[THERE[1]]);
         assert!(now["VMS"] <= 400 || now["VMS"] <= before_group["VMS"]);
         assert!(now["MEMORY"] <= 307_200 || now["MEMORY"] <= before_group["MEMORY"]);
         if let Some(Err(error)) = outcome {

@@ -86,7 +86,7 @@ fn rules(request: &Request<'_>) -> Result<Answer, Failure> {
                     .escaped("RESOURCE", &resource)
                     .escaped("RIGHTS", &rights)
                     .escaped("ZONE", &zone)
-                    .escaped("STRING", &words::sentence(acl));
+                    .escaped("STRING", &acl.to_string());
             });
         }
     });

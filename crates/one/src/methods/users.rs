@@ -91,10 +91,11 @@ async fn allocate(request: &Request<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// `(id)`
+/// `(id)`: what belongs to the user stays, as clients expect; it goes to whoever deletes them.
 async fn delete(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::User)?;
-    of_user(request, id, request.desk().user_delete(&request.caller, &request.intent, UserId(id)).await)
+    let heir = Some(request.caller.user_id());
+    of_user(request, id, request.desk().user_delete(&request.caller, &request.intent, UserId(id), heir).await)
 }
 
 /// `(id, enable)`

@@ -236,7 +236,7 @@ impl Cloud {
         let draft = holm_desk::UserDraft {
             name: name.into(),
             password: holm_desk::Secret(format!("{name}-password")),
-            groups: vec![],
+            ..holm_desk::UserDraft::default()
         };
         self.desk.user_create(&self.admin, &Intent::default(), draft).await.expect("made");
         format!("{name}:{name}-password")

@@ -1,7 +1,8 @@
-//! What ties a VM to hosts besides their room: its role in a VM group, and the clusters that have its networks and
-//! datastores.
+//! What ties a VM to hosts besides their room: its role in a VM group, the clusters that have its networks and
+//! datastores, and the clusters where a quota allows it.
 
 use super::affinity::{Groups, Ties};
+use crate::quotas::{Bar, bars};
 use holm_model::datastores::DatastoreKind;
 use holm_model::vms::Vm;
 use holm_model::{ClusterId, HostId, World};
@@ -19,6 +20,7 @@ struct Within {
 #[derive(Debug, Default)]
 pub(super) struct Bonds {
     within: Vec<Within>,
+    bars: Vec<Bar>,
     ties: Option<Ties>,
 }
 
@@ -30,13 +32,14 @@ impl Bonds {
             true => groups.lock().unwrap_or_else(PoisonError::into_inner).take(vm, world),
             false => None,
         };
-        Self { within: within(vm, world), ties }
+        Self { within: within(vm, world), bars: bars(vm, world), ties }
     }
 
     /// What ties this VM to one host, or from it.
     pub(super) fn at(vm: &Vm, host: HostId, world: &dyn World) -> Self {
         let role = vm.spec.placement.role.as_ref().filter(|_| bound(vm));
-        Self { within: within(vm, world), ties: role.map(|role| Ties::at(vm.id, role, host, world)) }
+        let ties = role.map(|role| Ties::at(vm.id, role, host, world));
+        Self { within: within(vm, world), bars: bars(vm, world), ties }
     }
 
     /// Gives back to the board what it remembers.
@@ -50,6 +53,7 @@ impl Bonds {
     pub(super) fn allow(&self, host: HostId, cluster: ClusterId) -> bool {
         self.ties.as_ref().is_none_or(|ties| ties.met(host))
             && self.within.iter().all(|within| within.clusters.contains(&cluster))
+            && !self.bars.iter().any(|bar| bar.covers(cluster))
     }
 
     /// What stands in the way on the host, in words, and whether it may pass by itself.
@@ -64,6 +68,8 @@ impl Bonds {
             passing = false;
             all.push(format!("its cluster does not have {}", within.what));
         }
+        // Room under a quota comes back when other VMs go.
+        all.extend(self.bars.iter().filter(|bar| bar.covers(cluster)).map(|bar| bar.why.clone()));
         (!all.is_empty()).then(|| (all.join("; "), passing))
     }
 }

@@ -88,6 +88,8 @@ proptest! {
         let user = UserId(user);
         let groups: Vec<GroupId> = groups.into_iter().collect();
         let granted = Granted::compile(user, &groups, &rules);
+        let numbered: Vec<Acl> =
+            (0..).zip(&rules).map(|(at, rule)| Acl { id: AclId(at), ..rule.clone() }).collect();
         let object = Object {
             kind,
             id,
@@ -103,6 +105,15 @@ proptest! {
                 "{:?} {:?}", access, object
             );
             prop_assert!(!Granted::nothing().allows(&object, access));
+            // Why somebody may is said exactly when they may, and what is named would do by itself.
+            let why = granted.why(&numbered, &object, access);
+            prop_assert_eq!(why.is_some(), granted.allows(&object, access), "{:?} {:?}", access, object);
+            prop_assert_eq!(Granted::nothing().why(&numbered, &object, access), None);
+            if let Some(Why::Rule(named)) = why {
+                let closed = Object { permissions: Permissions::from_octal(0).expect("none"), ..object };
+                let alone = numbered.iter().filter(|rule| rule.id == named);
+                prop_assert!(Granted::compile(user, &groups, alone).allows(&closed, access));
+            }
         }
         let create = granted.is_admin() || rules.iter().any(|rule| {
             let concerns = match rule.subject {
@@ -117,6 +128,7 @@ proptest! {
                 && rule.zone != Some(ZoneId(1))
         });
         prop_assert_eq!(granted.may_create(kind, groups[0]), create);
+        prop_assert_eq!(granted.why_create(&numbered, kind, groups[0]).is_some(), create);
     }
 }
 

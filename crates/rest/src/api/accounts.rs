@@ -6,7 +6,7 @@ use super::requests::{Command, Id, List, Order, json, no_content, open_json};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::{Request, State};
-use holm_desk::Secret;
+use holm_desk::{SIGNATURE_NAMESPACE, Secret, TokenDraft};
 use holm_model::TokenId;
 use holm_model::users::Token;
 use holm_wire::v1;
@@ -24,12 +24,15 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(ticket_create))
         .routes(routes!(me_get))
         .routes(routes!(password_put))
+        .routes(routes!(challenge_create))
+        .routes(routes!(key_session_create))
+        .routes(routes!(second_factor_offer, second_factor_confirm))
 }
 
 /// Log in
 ///
-/// Answers with a token that works for twelve hours. The only request besides health that needs no token. Failed
-/// attempts are counted per user name and per address.
+/// Answers with a token that works for twelve hours. Needs no token. Failed attempts are counted per user name and per
+/// address. An account with a second factor also needs its code: without it the refusal's `field` is `code`.
 #[utoipa::path(
     post, path = "/sessions", tag = "accounts", security(()),
     request_body(content = v1::SessionCreate, example = json!({"user": "oneadmin", "password": "correct horse battery"})),
@@ -37,7 +40,40 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 )]
 async fn session_create(State(api): State<Api>, request: Request) -> Answer {
     let (body, intent): (v1::SessionCreate, _) = open_json(request).await?;
-    let issued = api.desk().login(&body.user, Secret(body.password), &intent).await?;
+    let code = body.code.as_deref();
+    let issued = api.desk().login_with(&body.user, Secret(body.password), code, &intent).await?;
+    json(StatusCode::CREATED, &convert::sessions::issued(&issued))
+}
+
+/// Get a text to be signed
+///
+/// For logging in with an SSH key. It is given for every name, whether or not there is such an account.
+#[utoipa::path(
+    post, path = "/sessions/challenges", tag = "accounts", security(()),
+    request_body(content = v1::ChallengeCreate, example = json!({"user": "anna"})),
+    responses((status = 201, description = "The text.", body = v1::Challenge)),
+)]
+async fn challenge_create(State(api): State<Api>, request: Request) -> Answer {
+    let (body, _): (v1::ChallengeCreate, _) = open_json(request).await?;
+    let challenge = api.desk().login_challenge(&body.user);
+    json(StatusCode::CREATED, &v1::Challenge { challenge, namespace: SIGNATURE_NAMESPACE.into() })
+}
+
+/// Log in with an SSH key
+///
+/// With the signature over a fresh challenge, as `ssh-keygen -Y sign -n holm-login` makes it.
+#[utoipa::path(
+    post, path = "/sessions/key", tag = "accounts", security(()),
+    request_body(content = v1::KeySessionCreate, example = json!({
+        "user": "anna", "challenge": "holm login ...",
+        "signature": "-----BEGIN SSH SIGNATURE-----\n...\n-----END SSH SIGNATURE-----\n",
+    })),
+    responses((status = 201, description = "The token; it is shown this once.", body = v1::TokenCreated)),
+)]
+async fn key_session_create(State(api): State<Api>, request: Request) -> Answer {
+    let (body, intent): (v1::KeySessionCreate, _) = open_json(request).await?;
+    let v1::KeySessionCreate { user, challenge, signature, code } = body;
+    let issued = api.desk().key_login(&user, &challenge, &signature, code.as_deref(), &intent).await?;
     json(StatusCode::CREATED, &convert::sessions::issued(&issued))
 }
 
@@ -70,15 +106,18 @@ async fn token_list(State(api): State<Api>, asker: Asker, List(query): List) -> 
 
 /// Create a token
 ///
-/// A further token for oneself, for example for a program.
+/// A further token, for example for a program: for oneself, or for a user to whom one has access manage. With `group` its
+/// bearer acts as a member of that group only.
 #[utoipa::path(
     post, path = "/tokens", tag = "accounts",
     request_body(content = v1::TokenCreate, example = json!({"label": "backup script", "expires_in_s": 86400})),
     responses((status = 201, description = "The token; it is shown this once.", body = v1::TokenCreated)),
 )]
 async fn token_create(State(api): State<Api>, command: Command<v1::TokenCreate>) -> Answer {
-    let lifetime = Duration::from_secs(command.body.expires_in_s.unwrap_or(86_400));
-    let issued = api.desk().token_create(&command.caller, &command.intent, &command.body.label, Some(lifetime)).await?;
+    let v1::TokenCreate { label, expires_in_s, user, group } = command.body;
+    let lifetime = Some(Duration::from_secs(expires_in_s.unwrap_or(86_400)));
+    let draft = TokenDraft { label, lifetime, user, group };
+    let issued = api.desk().token_create_for(&command.caller, &command.intent, draft).await?;
     json(StatusCode::CREATED, &convert::sessions::issued(&issued))
 }
 
@@ -130,5 +169,34 @@ async fn me_get(asker: Asker) -> Answer {
 async fn password_put(State(api): State<Api>, command: Command<v1::PasswordChange>) -> Answer {
     let v1::PasswordChange { old, new } = command.body;
     api.desk().password_change(&command.caller, &command.intent, Secret(old), Secret(new)).await?;
+    Ok(no_content())
+}
+
+/// Get a key for a second factor
+///
+/// Nothing is changed until a code made with it is confirmed. Every call gives another key.
+#[utoipa::path(
+    post, path = "/me/second-factor", tag = "accounts",
+    responses((status = 201, description = "The key; it is shown this once.", body = v1::SecondFactorOffer)),
+)]
+async fn second_factor_offer(State(api): State<Api>, order: Order) -> Answer {
+    let offer = api.desk().second_factor_offer(&order.caller);
+    json(StatusCode::CREATED, &v1::SecondFactorOffer { key: offer.key.0, uri: offer.uri.0 })
+}
+
+/// Make a key the second factor
+///
+/// From then on logging in asks for a code made with it. It is taken away under `/users/{user}/second-factor/remove`.
+#[utoipa::path(
+    put, path = "/me/second-factor", tag = "accounts",
+    request_body(
+        content = v1::SecondFactorConfirm,
+        example = json!({"key": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", "code": "123456"}),
+    ),
+    responses((status = 204, description = "The second factor is set.")),
+)]
+async fn second_factor_confirm(State(api): State<Api>, command: Command<v1::SecondFactorConfirm>) -> Answer {
+    let v1::SecondFactorConfirm { key, code } = command.body;
+    api.desk().second_factor_confirm(&command.caller, &command.intent, Secret(key), &code).await?;
     Ok(no_content())
 }

@@ -132,7 +132,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
 pub(crate) fn open_to_all(method: &Method, path: &str) -> bool {
     match path {
         "/healthz" | "/readyz" => method == Method::GET || method == Method::HEAD,
-        "/api/v1/sessions" => method == Method::POST,
+        "/api/v1/sessions" | "/api/v1/sessions/challenges" | "/api/v1/sessions/key" => method == Method::POST,
         _ => false,
     }
 }

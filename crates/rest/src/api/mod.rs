@@ -8,31 +8,39 @@ pub mod openapi;
 pub mod requests;
 pub mod tickets;
 
+mod accounting;
 mod accounts;
+mod acls;
 mod clusters;
 mod consoles;
+mod documents;
 mod events;
+mod groups;
 mod health;
 mod hosts;
 mod images;
 mod networks;
 mod operations;
 mod owned;
+mod quotas;
+mod users;
+mod vdcs;
 mod vm_actions;
 mod vm_devices;
 mod vm_schedule;
 mod vm_snapshots;
 mod vms;
+mod zones;
 
 pub use door::Door;
 pub use openapi::openapi_json;
 
 use crate::link::Links;
 use crate::metrics::{Insight, Metrics};
-use crate::problem::Refusal;
+use crate::problem::{Answer, Refusal};
 use axum::extract::OriginalUri;
 use axum::{Router, http};
-use holm_desk::Desk;
+use holm_desk::{Caller, Desk, Seen};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -114,6 +122,11 @@ impl Api {
         &self.0.tickets
     }
 
+    /// The id of what a key (an id or a name) means for a caller.
+    pub(crate) fn id_of<T: Seen>(&self, caller: &Caller, key: &str) -> Answer<T::Id> {
+        Ok(self.desk().view().get::<T>(caller, key)?.value.id())
+    }
+
     pub(crate) fn uptime_s(&self) -> u64 {
         self.0.started.elapsed().as_secs()
     }
@@ -135,19 +148,27 @@ impl Api {
 /// Every route with its description.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     let v1 = OpenApiRouter::new()
+        .merge(accounting::routes())
         .merge(accounts::routes())
+        .merge(acls::routes())
         .merge(clusters::routes())
         .merge(consoles::routes())
+        .merge(documents::routes())
         .merge(events::routes())
+        .merge(groups::routes())
         .merge(hosts::routes())
         .merge(images::routes())
         .merge(networks::routes())
         .merge(operations::routes())
+        .merge(quotas::routes())
+        .merge(users::routes())
+        .merge(vdcs::routes())
         .merge(vms::routes())
         .merge(vm_actions::routes())
         .merge(vm_devices::routes())
         .merge(vm_schedule::routes())
         .merge(vm_snapshots::routes())
+        .merge(zones::routes())
         .merge(openapi::routes());
     OpenApiRouter::new().nest("/api/v1", v1).merge(health::routes())
 }

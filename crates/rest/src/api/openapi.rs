@@ -125,13 +125,21 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     if named {
         kinds.extend([Kind::NotFound, Kind::Conflict]);
     }
+    // Other objects are also named in bodies and parameters.
+    let asks = ["/acls/check", "/accounting", "/showback"].iter().any(|end| path.ends_with(end));
+    if asks || (changes && !open && operation.request_body.is_some()) {
+        kinds.push(Kind::NotFound);
+    }
     if path.ends_with("/events") {
         kinds.push(Kind::Gone);
     }
-    if path.ends_with("/sessions") {
+    if open && path.contains("/sessions") {
         kinds.extend([Kind::Unauthenticated, Kind::TooMany]);
     }
-    if ["/console", "/vnc", "/log", "/password", "/tickets"].iter().any(|end| path.ends_with(end)) {
+    if ["/console", "/vnc", "/log", "/password", "/tickets", "/me/second-factor", "/second-factor/remove"]
+        .iter()
+        .any(|end| path.ends_with(end))
+    {
         kinds.push(Kind::TooMany);
     }
     if path.ends_with("/content") {

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Largest JSON body, bytes.
@@ -37,10 +38,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Refusal;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = parts.uri.path().to_owned();
-        let Path(key) = Path::<String>::from_request_parts(parts, state).await.map_err(|error| {
-            let shown: String = path.chars().take(128).collect();
-            Refusal::new(Kind::Invalid, format!("the path {shown} cannot be read: {error}"))
-        })?;
+        let Path(key) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|error| unreadable(&path, &error))?;
         Ok(Self(key))
     }
 }
@@ -54,12 +53,44 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Along<T
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = parts.uri.path().to_owned();
         let Path(found) = Path::<T>::from_request_parts(parts, state).await.map_err(|error| {
-            let shown: String = path.chars().take(128).collect();
-            Refusal::new(Kind::Invalid, format!("the path {shown} cannot be read: {error}"))
-                .hint("Parts of objects are named by their numbers: whole numbers from 0.")
+            unreadable(&path, &error).hint("Parts of objects are named by their numbers: whole numbers from 0.")
         })?;
         Ok(Self(found))
     }
+}
+
+/// The two `{name}`s of a path: ids or names.
+#[derive(Clone, Debug)]
+pub struct Keys(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Keys {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = parts.uri.path().to_owned();
+        let Path((one, other)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| unreadable(&path, &error))?;
+        Ok(Self(one, other))
+    }
+}
+
+fn unreadable(path: &str, error: &dyn std::fmt::Display) -> Refusal {
+    let shown: String = path.chars().take(128).collect();
+    Refusal::new(Kind::Invalid, format!("the path {shown} cannot be read: {error}"))
+}
+
+/// The parameters of a question that is no list: each known name at most once.
+pub(crate) fn parameters<'a>(query: Option<&str>, known: &[&'a str]) -> Answer<BTreeMap<&'a str, String>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
+        let Some(name) = known.iter().find(|known| **known == name) else {
+            return Err(unknown_parameter(&name, &known.join(", ")));
+        };
+        if found.insert(*name, value.into_owned()).is_some() {
+            return Err(Refusal::invalid(*name, format!("the parameter {name} is given twice")));
+        }
+    }
+    Ok(found)
 }
 
 /// The `{id}` of a path where only a number will do.

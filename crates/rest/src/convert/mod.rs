@@ -1,12 +1,17 @@
 //! Between the model's nouns and the shapes of the interface. Nothing is decided here: words become enums and enums
 //! become words.
 
+pub mod accounting;
+pub mod acls;
 pub mod attributes;
 pub mod hosts;
 pub mod images;
 pub mod networks;
 pub mod operations;
+pub mod quotas;
 pub mod sessions;
+pub mod users;
+pub mod vdcs;
 pub mod vm_devices;
 pub mod vm_schedule;
 pub mod vms;

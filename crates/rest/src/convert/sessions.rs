@@ -1,6 +1,6 @@
 //! Tokens and oneself.
 
-use holm_desk::{Caller, IssuedToken, Row};
+use holm_desk::{Caller, IssuedToken, LOGIN_TOKEN, Row, SESSION};
 use holm_model::users::Token;
 use holm_wire::v1;
 
@@ -25,6 +25,14 @@ pub fn token(row: &Row<Token>, caller: &Caller) -> v1::Token {
         created_at: token.created_at.to_string(),
         expires_at: token.expires_at.to_string(),
         current: caller.token() == Some(token.id),
+        user: token.user.0,
+        group: token.group.map(|group| group.0),
+        origin: match token.label.as_str() {
+            SESSION => "session",
+            LOGIN_TOKEN => "login",
+            _ => "token",
+        }
+        .into(),
     }
 }
 

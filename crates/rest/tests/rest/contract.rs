@@ -61,7 +61,7 @@ pub struct Contract {
 }
 
 impl Contract {
-    async fn call(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn call(&mut self, method: &str, template: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.cloud.request(method, path);
         if let Some(body) = &body {
             request = request.json(body);
@@ -69,7 +69,7 @@ impl Contract {
         self.send(method, template, request).await
     }
 
-    async fn send(&mut self, method: &str, template: &str, request: reqwest::RequestBuilder) -> (u16, Value) {
+    pub async fn send(&mut self, method: &str, template: &str, request: reqwest::RequestBuilder) -> (u16, Value) {
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let kind = answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -141,6 +141,14 @@ async fn every_operation_answers_as_documented() {
         "images",
         "vms",
         "operations",
+        "users",
+        "groups",
+        "acls",
+        "vdcs",
+        "zones",
+        "documents",
+        "accounting",
+        "showback",
     ] {
         let path = format!("/api/v1/{path}");
         c.fine("GET", &path, &path, None).await;
@@ -163,6 +171,9 @@ async fn every_operation_answers_as_documented() {
     let change = json!({"old": c.cloud.password.clone(), "new": "a much longer password"});
     c.fine("PUT", "/api/v1/me/password", "/api/v1/me/password", Some(change)).await;
     c.refused(400, "PUT", "/api/v1/me/password", "/api/v1/me/password", Some(json!({"old": "x", "new": "y"}))).await;
+
+    crate::identity::every_operation(&mut c).await;
+    crate::tenancy::every_operation(&mut c).await;
 
     // Clusters and networks.
     let cluster =

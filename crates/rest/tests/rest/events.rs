@@ -79,7 +79,12 @@ async fn a_caller_sees_only_what_they_may_see() {
     use holm_desk::{Intent, Secret, UserDraft};
     let cloud = Cloud::start().await;
     cloud.image("linux").await;
-    let draft = UserDraft { name: "ann".into(), password: Secret("a long enough password".into()), groups: vec![] };
+    let draft = UserDraft {
+        name: "ann".into(),
+        password: Secret("a long enough password".into()),
+        groups: vec![],
+        ..UserDraft::default()
+    };
     cloud.desk.user_create(&cloud.admin, &Intent::default(), draft).await.unwrap();
     let ann =
         cloud.desk.login("ann", Secret("a long enough password".into()), &Intent::default()).await.unwrap().secret.0;

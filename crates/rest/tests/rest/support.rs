@@ -105,6 +105,34 @@ impl Cloud {
         }
     }
 
+    /// A user of a group who has logged in; their token.
+    pub async fn member(&self, name: &str, group: &str) -> String {
+        let password = format!("{name}-password");
+        let body = serde_json::json!({"name": name, "password": password, "groups": [group]});
+        let (status, answer) = self.json("POST", "/api/v1/users", body).await;
+        assert_eq!(status, 201, "{answer}");
+        self.login_as(name, &password).await
+    }
+
+    /// The token of somebody who logs in.
+    pub async fn login_as(&self, name: &str, password: &str) -> String {
+        let login = serde_json::json!({"user": name, "password": password});
+        let (status, answer) = self.json("POST", "/api/v1/sessions", login).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A request of somebody else.
+    pub async fn ask(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, serde_json::Value) {
+        self.json_as(token, method, path, body.unwrap_or(serde_json::Value::Null)).await
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -130,7 +158,7 @@ impl Cloud {
     /// A user of the group `users`; their token.
     pub async fn user(&self, name: &str) -> String {
         let password = Secret(format!("{name}-has-a-password"));
-        let draft = UserDraft { name: name.into(), password: password.clone(), groups: vec![] };
+        let draft = UserDraft { name: name.into(), password: password.clone(), ..UserDraft::default() };
         self.desk.user_create(&self.admin, &Intent::default(), draft).await.unwrap();
         self.desk.login(name, password, &Intent::default()).await.unwrap().secret.0
     }

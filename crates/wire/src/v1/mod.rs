@@ -3,29 +3,41 @@
 //! Fields are only ever added. Times are RFC 3339 in UTC. Sizes say their unit in their name. Ids are small integers;
 //! wherever a path or a field names another object, its name is accepted as well (`ObjectName`).
 
+pub mod accounting;
+pub mod acls;
 pub mod audit;
 pub mod clusters;
+pub mod documents;
 pub mod events;
 pub mod hosts;
 pub mod images;
 pub mod networks;
 pub mod operations;
 pub mod problem;
+pub mod quotas;
 pub mod sessions;
+pub mod users;
+pub mod vdcs;
 pub mod vm_actions;
 pub mod vm_devices;
 pub mod vm_schedule;
 pub mod vms;
 
+pub use accounting::*;
+pub use acls::*;
 pub use audit::*;
 pub use clusters::*;
+pub use documents::*;
 pub use events::*;
 pub use hosts::*;
 pub use images::*;
 pub use networks::*;
 pub use operations::*;
 pub use problem::Problem;
+pub use quotas::*;
 pub use sessions::*;
+pub use users::*;
+pub use vdcs::*;
 pub use vm_actions::*;
 pub use vm_devices::*;
 pub use vm_schedule::*;
