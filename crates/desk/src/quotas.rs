@@ -13,7 +13,6 @@ use holm_model::networks::Network;
 use holm_model::quotas::{Limit, Quotas};
 use holm_model::users::{ADMIN_USER, Group, User};
 use holm_model::vms::Vm;
-use holm_model::zones::{OWN_ZONE, Zone};
 use holm_model::{ClusterId, DatastoreId, GroupId, ImageId, Meta, NetworkId, UserId, World};
 pub use holm_plan::quotas::QuotaKey;
 use holm_plan::quotas::{self, FIXED, keys, limits, show};
