@@ -6,7 +6,7 @@ use crate::output::Remarks;
 use crate::trust;
 use bytes::Bytes;
 use holm_wire::v1::{IDEMPOTENCY_KEY, Problem};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,8 @@ pub struct Call {
     pub body: Option<(Bytes, &'static str)>,
     /// Makes a change safe to repeat.
     pub key: Option<String>,
+    /// Refuses the change when the object is no longer at this revision.
+    pub if_revision: Option<u64>,
     /// Whether to try again when the connection is lost or the server is busy.
     pub repeat: bool,
 }
@@ -54,6 +56,7 @@ impl Call {
             query: vec![],
             body: None,
             key: changes.then(|| uuid::Uuid::new_v4().to_string()),
+            if_revision: None,
             repeat: true,
         }
     }
@@ -258,6 +261,9 @@ impl Client {
         request = request.header(ACCEPT, "application/json, application/problem+json, */*;q=0.1");
         if let Some(key) = &call.key {
             request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(revision) = call.if_revision {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
         if let Some((bytes, media)) = &call.body {
             request = request.header(CONTENT_TYPE, *media).body(bytes.clone());

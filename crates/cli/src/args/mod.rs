@@ -1,10 +1,13 @@
 //! What can be said on the command line. Help, completions, manual pages and the guide all come from here.
 
 pub mod access;
+pub mod datastores;
 pub mod hosts;
 pub mod images;
+pub mod network_templates;
 pub mod networks;
 pub mod owned;
+pub mod security_groups;
 pub mod vms;
 
 use crate::errors::EXIT_CODES;
@@ -131,9 +134,18 @@ pub enum Command {
     /// Disks, kernels and initial RAM disks to start VMs from.
     #[command(subcommand, visible_alias = "images")]
     Image(images::ImageCommand),
+    /// What images are counted in, and what hosts' disks are called.
+    #[command(subcommand, visible_alias = "datastores")]
+    Datastore(datastores::DatastoreCommand),
     /// Networks VMs are connected to.
     #[command(subcommand, visible_alias = "networks")]
     Network(networks::NetworkCommand),
+    /// What networks may be made like, for those who may not create others.
+    #[command(subcommand, visible_alias = "network-templates")]
+    NetworkTemplate(network_templates::NetworkTemplateCommand),
+    /// Which packets may reach VMs' network cards and leave them.
+    #[command(subcommand, visible_aliases = ["security-groups", "secgroup"])]
+    SecurityGroup(security_groups::SecurityGroupCommand),
     /// Virtual machines.
     #[command(subcommand, visible_alias = "vms")]
     Vm(Box<vms::VmCommand>),

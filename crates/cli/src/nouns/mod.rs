@@ -5,13 +5,16 @@
 
 mod access;
 mod clusters;
+mod datastores;
 mod events;
 mod hosts;
 mod images;
+mod network_templates;
 mod networks;
 mod operations;
 mod owned;
 mod raw;
+mod security_groups;
 mod session;
 mod status;
 mod vm_create;
@@ -47,6 +50,11 @@ pub trait Noun: DeserializeOwned + 'static {
 
     /// Ids of other objects that tables show by name, as (noun, id).
     fn mentions(&self) -> Vec<(&'static str, u32)> {
+        vec![]
+    }
+
+    /// As [`Self::mentions`], of what only its description shows.
+    fn described(&self) -> Vec<(&'static str, u32)> {
         vec![]
     }
 
@@ -156,6 +164,7 @@ impl App {
         let (value, object) = self.load::<N>(name).await?;
         if self.output.is_table() {
             let mut mentions = object.mentions();
+            mentions.extend(object.described());
             mentions.extend(object.meta().into_iter().flat_map(owned::mentions));
             let names = self.names(mentions).await;
             let mut parts = object.parts(&names);
@@ -276,6 +285,19 @@ impl App {
         self.first_of(refused, failed)
     }
 
+    /// Deletes objects that are gone at once.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn remove<N: Noun>(&self, names: &[String]) -> Result {
+        self.each(names, async |name| {
+            self.client.send(Call::new(Method::DELETE, path(&[N::PATH, name])?)).await?;
+            self.remarks.note(&format!("{} {name} deleted", N::WORD));
+            Ok(())
+        })
+        .await
+    }
+
     async fn gone(
         &self,
         word: &str,
@@ -373,7 +395,10 @@ pub async fn run(cli: Cli) -> Result {
         Command::Host(command) => hosts::run(&App::new(globals)?, command).await,
         Command::Cluster(command) => clusters::run(&App::new(globals)?, command).await,
         Command::Image(command) => images::run(&App::new(globals)?, command).await,
+        Command::Datastore(command) => datastores::run(&App::new(globals)?, command).await,
+        Command::NetworkTemplate(command) => network_templates::run(&App::new(globals)?, command).await,
         Command::Network(command) => networks::run(&App::new(globals)?, command).await,
+        Command::SecurityGroup(command) => security_groups::run(&App::new(globals)?, command).await,
         Command::Vm(command) => vms::run(&App::new(globals)?, *command).await,
         Command::Event(command) => events::run(&App::new(globals)?, command).await,
         Command::Operation(command) => operations::run(&App::new(globals)?, command).await,

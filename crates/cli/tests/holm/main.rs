@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod fake;
+mod infrastructure;
 mod owned;
 
 use fake::{Answer, Fake, Ran, event, merged, meta, operation, page, refusal, vm};

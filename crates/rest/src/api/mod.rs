@@ -11,13 +11,16 @@ pub mod tickets;
 mod accounts;
 mod clusters;
 mod consoles;
+mod datastores;
 mod events;
 mod health;
 mod hosts;
 mod images;
+mod network_templates;
 mod networks;
 mod operations;
 mod owned;
+mod security_groups;
 mod vms;
 
 pub use door::Door;
@@ -134,11 +137,14 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .merge(accounts::routes())
         .merge(clusters::routes())
         .merge(consoles::routes())
+        .merge(datastores::routes())
         .merge(events::routes())
         .merge(hosts::routes())
         .merge(images::routes())
+        .merge(network_templates::routes())
         .merge(networks::routes())
         .merge(operations::routes())
+        .merge(security_groups::routes())
         .merge(vms::routes())
         .merge(openapi::routes());
     OpenApiRouter::new().nest("/api/v1", v1).merge(health::routes())

@@ -5,23 +5,29 @@
 
 pub mod audit;
 pub mod clusters;
+pub mod datastores;
 pub mod events;
 pub mod hosts;
 pub mod images;
+pub mod network_templates;
 pub mod networks;
 pub mod operations;
 pub mod problem;
+pub mod security_groups;
 pub mod sessions;
 pub mod vms;
 
 pub use audit::*;
 pub use clusters::*;
+pub use datastores::*;
 pub use events::*;
 pub use hosts::*;
 pub use images::*;
+pub use network_templates::*;
 pub use networks::*;
 pub use operations::*;
 pub use problem::Problem;
+pub use security_groups::*;
 pub use sessions::*;
 pub use vms::*;
 

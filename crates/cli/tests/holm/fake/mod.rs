@@ -20,6 +20,7 @@ pub struct Seen {
     pub key: Option<String>,
     pub bearer: Option<String>,
     pub last_event: Option<String>,
+    pub if_match: Option<String>,
     pub body: Bytes,
 }
 
@@ -220,6 +221,7 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         key: header("idempotency-key"),
         bearer: header("authorization"),
         last_event: header("last-event-id"),
+        if_match: header("if-match"),
         body: axum::body::to_bytes(body, usize::MAX).await.expect("a body"),
         path,
     };
