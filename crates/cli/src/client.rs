@@ -39,8 +39,8 @@ pub struct Call {
     pub body: Option<(Bytes, &'static str)>,
     /// Makes a change safe to repeat.
     pub key: Option<String>,
-    /// Makes the change only while the object is at this revision.
-    pub if_match: Option<u64>,
+    /// Refuses the change when the object is no longer at this revision.
+    pub if_revision: Option<u64>,
     /// Whether to try again when the connection is lost or the server is busy.
     pub repeat: bool,
 }
@@ -56,7 +56,7 @@ impl Call {
             query: vec![],
             body: None,
             key: changes.then(|| uuid::Uuid::new_v4().to_string()),
-            if_match: None,
+            if_revision: None,
             repeat: true,
         }
     }
@@ -262,7 +262,7 @@ impl Client {
         if let Some(key) = &call.key {
             request = request.header(IDEMPOTENCY_KEY, key);
         }
-        if let Some(revision) = call.if_match {
+        if let Some(revision) = call.if_revision {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
         if let Some((bytes, media)) = &call.body {

@@ -3,7 +3,7 @@
 //! Every function here reads one word and says what is wrong with it; clap adds which flag it belongs to.
 
 use holm_model::units;
-use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RoleChoice};
+use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RangeCreate, RoleChoice, Rule};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +47,80 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err("longer than ten years".into());
     }
     Ok(Duration::from_secs(seconds))
+}
+
+/// A number of cores as [`cores`] reads it, or 0.
+///
+/// # Errors
+/// When it is neither.
+pub fn cores_or_none(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { cores(text) }
+}
+
+/// A size as [`size`] reads it, or 0.
+///
+/// # Errors
+/// When it is neither.
+pub fn size_or_none(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// A range of addresses: `ip4=ADDRESS,size=N` and the like.
+///
+/// # Errors
+/// When a part is no `KEY=VALUE`, or its key or value is none of a range.
+pub fn range(text: &str) -> Result<RangeCreate, String> {
+    let mut range = RangeCreate::default();
+    for (key, value) in settings(text)? {
+        let number = || format!("{key}={value} is no number");
+        match key {
+            "size" => range.size = Some(value.parse().map_err(|_| number())?),
+            "prefix6" => range.prefix6 = Some(value.parse().map_err(|_| number())?),
+            "ip4" => range.ip4 = Some(value.to_owned()),
+            "ip6" => range.ip6 = Some(value.to_owned()),
+            "global6" => range.global6 = Some(value.to_owned()),
+            "ula6" => range.ula6 = Some(value.to_owned()),
+            "mac" => range.mac = Some(value.to_owned()),
+            "shared" => range.shared = value.parse().map_err(|_| format!("{key}={value} is neither true nor false"))?,
+            _ => {
+                return Err(format!(
+                    "{key:?} is no setting of a range; write size, ip4, ip6, prefix6, global6, ula6, mac or shared, as \
+                     in ip4=10.1.0.10,size=50"
+                ));
+            }
+        }
+    }
+    Ok(range)
+}
+
+/// A rule of a security group: direction, protocol and what narrows it, with blanks between.
+///
+/// # Errors
+/// When a word is none of a rule's.
+pub fn rule(text: &str) -> Result<Rule, String> {
+    let mut rule = Rule { protocol: "all".to_owned(), ..Rule::default() };
+    for word in text.split_whitespace() {
+        match word.split_once('=') {
+            Some(("ports", ports)) => rule.ports = Some(ports.to_owned()),
+            Some(("addresses", addresses)) => rule.addresses = Some(addresses.to_owned()),
+            Some(("network", network)) => rule.network = Some(network.to_owned()),
+            Some(("type", number)) => {
+                rule.icmp_type = Some(number.parse().map_err(|_| format!("{word} is no number up to 255"))?);
+            }
+            None if ["inbound", "outbound"].contains(&word) => rule.direction = word.to_owned(),
+            None if ["all", "tcp", "udp", "icmp", "icmpv6", "ipsec"].contains(&word) => rule.protocol = word.to_owned(),
+            _ => {
+                return Err(format!(
+                    "a rule has no {word:?}; use inbound or outbound, a protocol (all, tcp, udp, icmp, icmpv6, ipsec), \
+                     ports=, addresses=, network= and type="
+                ));
+            }
+        }
+    }
+    if rule.direction.is_empty() {
+        return Err("a rule says inbound or outbound, such as 'inbound tcp ports=22,80:90'".into());
+    }
+    Ok(rule)
 }
 
 /// `KEY=VALUE`.
@@ -392,6 +466,22 @@ mod tests {
         }
         for text in ["size=1G,type=ext4", "size=1G,type=fs,type=fs", "size=1G,readonly=perhaps"] {
             assert!(disk(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_rules_are_written_in_words() {
+        let read = range("ip4=10.1.0.10,size=50,shared=true").expect("valid");
+        assert_eq!((read.ip4.as_deref(), read.size, read.shared), (Some("10.1.0.10"), Some(50), true));
+        for wrong in ["", "size", "size=many", "ip5=1", "shared=perhaps"] {
+            assert!(range(wrong).is_err(), "{wrong:?}");
+        }
+        let read = rule("inbound tcp ports=22,80:90 addresses=10.0.0.0/8").expect("valid");
+        assert_eq!((read.direction.as_str(), read.protocol.as_str()), ("inbound", "tcp"));
+        assert_eq!((read.ports.as_deref(), read.addresses.as_deref()), (Some("22,80:90"), Some("10.0.0.0/8")));
+        assert_eq!(rule("outbound").expect("valid").protocol, "all");
+        for wrong in ["", "tcp", "inbound sctp", "inbound icmp type=300", "inbound port=22"] {
+            assert!(rule(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -77,6 +77,29 @@ impl<T> Column<T> {
     }
 }
 
+/// A column: `column!("TITLE", "key", |it| text)` where people and programs read the same, `column!("TITLE", "key", |it,
+/// names| text, |it| plain)` where they do not, and `column!(state "TITLE", "key", |it| word)` for states.
+macro_rules! column {
+    (state $title:literal, $key:literal, $plain:expr) => {
+        $crate::output::Column { state: true, ..column!($title, $key, $plain) }
+    };
+    ($title:literal, $key:literal, $plain:expr) => {
+        column!(
+            $title,
+            $key,
+            |it, _| {
+                let plain: fn(&Self) -> String = $plain;
+                plain(it)
+            },
+            $plain
+        )
+    };
+    ($title:literal, $key:literal, $text:expr, $plain:expr) => {
+        $crate::output::Column::<Self> { title: $title, key: $key, text: $text, plain: $plain, state: false }
+    };
+}
+pub(crate) use column;
+
 /// A piece of the description of one object.
 pub enum Part {
     /// A label and what it stands for; skipped when empty.

@@ -5,7 +5,7 @@
 
 use crate::change::{Asked, Left};
 use crate::clusters::public;
-use crate::owned::check_name;
+use crate::owned::{MetaChange, check_name};
 use crate::view::{View, find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::acl::AclKind;
@@ -39,8 +39,10 @@ pub struct DatastoreDraft {
 }
 
 /// A change of what users decide of a datastore. What is not given stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatastoreChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
     /// What all its content together may take, MiB; `Some(None)`: as much as there is room.
     pub limit_mib: Option<Option<u64>>,
     /// Whether new things may be put there.
@@ -205,13 +207,13 @@ impl Desk {
         id: DatastoreId,
         change: DatastoreChange,
     ) -> Result<Arc<Row<Datastore>>, Error> {
-        self.edit::<Datastore>(caller, intent, id, "datastore.change", Access::Manage, move |_, _, datastore| {
+        self.edit::<Datastore>(caller, intent, id, "datastore.change", Access::Manage, move |tx, asked, datastore| {
             if let Some(limit) = change.limit_mib {
                 check_limit(limit)?;
                 datastore.limit_mib = limit;
             }
             datastore.enabled = change.enabled.unwrap_or(datastore.enabled);
-            Ok(())
+            change.meta.apply(tx, asked, datastore)
         })
         .await
     }

@@ -4,6 +4,10 @@
 //! When the bytes are complete they are checked and named by their digest, and only then does the row become ready.
 //! Since bytes never change once they have a digest, a copy of an image is a second row that names the same file.
 
+mod change;
+
+pub use change::ImageChange;
+
 use crate::change::{Asked, Left, check_name_free, require_admin};
 use crate::datastores;
 use crate::view::{find_for, find_id};
@@ -352,171 +356,6 @@ impl Desk {
         .await
     }
 
-    /// Lets VMs begin to use the image, or not.
-    ///
-    /// # Errors
-    /// When there is no such image, the caller may not, or it is to be disabled while VMs use it.
-    pub async fn image_enable(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        enabled: bool,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        self.edit::<Image>(caller, intent, id, "image.enable", Access::Manage, move |tx, _, image| {
-            refuse_lost(image)?;
-            if !enabled {
-                refuse_while_used(tx, image)?;
-            }
-            image.spec.enabled = enabled;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Makes the image persistent, or not.
-    ///
-    /// # Errors
-    /// When there is no such image, the caller may not, VMs use it, or it is no disk.
-    pub async fn image_persistent(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        persistent: bool,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        self.edit::<Image>(caller, intent, id, "image.persistent", Access::Manage, move |tx, _, image| {
-            refuse_lost(image)?;
-            refuse_persistent_file(image.spec.kind, persistent)?;
-            if image.spec.persistent != persistent {
-                refuse_while_used(tx, image)?;
-                if !persistent && !image.snapshots.is_empty() {
-                    return Err(Error::new(ErrorKind::Conflict, format!("{} has snapshots", called(image)))
-                        .hint("Delete or flatten them first."));
-                }
-            }
-            image.spec.persistent = persistent;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Says that the image is for something else: another kind of disk, or another kind of file.
-    ///
-    /// # Errors
-    /// When there is no such image, the caller may not, VMs use it, its datastore does not take that kind, or its
-    /// content is not of that kind.
-    pub async fn image_kind(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        kind: ImageKind,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        let content = self.view().row::<Image>(id).and_then(|row| row.value.content.clone());
-        // Looked at outside of the transaction, for it reads a file; its content never changes.
-        let looked = match &content {
-            Some(content) => Some(self.0.images.inspect(&content.digest, kind).await?),
-            None => None,
-        };
-        self.edit::<Image>(caller, intent, id, "image.kind", Access::Manage, move |tx, _, image| {
-            refuse_lost(image)?;
-            refuse_while_used(tx, image)?;
-            let before = image.spec.kind;
-            let alike = (before.is_disk() && kind.is_disk()) || (before.is_file() && kind.is_file());
-            if before != kind && !alike {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    format!("kind: {} is of kind {} and cannot become one of kind {}", called(image), before.word(), kind.word()),
-                )
-                .hint("Disks, CD-ROMs and datablocks can become each other, and so can kernels, RAM disks and context files.")
-                .field("kind"));
-            }
-            let blank_cdrom = image.is_blank() && kind == ImageKind::Cdrom;
-            if blank_cdrom || image.content != content {
-                return Err(Error::new(ErrorKind::Conflict, format!("{} has no content of that kind", called(image)))
-                    .hint("Try again, or import another image."));
-            }
-            if let (Some(content), Some(Err(refusal))) = (&content, &looked) {
-                return Err(Error::new(ErrorKind::Invalid, format!("kind: content {} {refusal}", content.digest))
-                    .hint("Keep its kind, or import another image.")
-                    .field("kind"));
-            }
-            image.spec.kind = kind;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Forgets a snapshot of a persistent image.
-    ///
-    /// # Errors
-    /// When there is no such image or snapshot, the caller may not, VMs use it, or something continues the snapshot.
-    pub async fn image_snapshot_delete(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        snapshot: u32,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        self.edit::<Image>(caller, intent, id, "image.snapshot_delete", Access::Manage, move |tx, _, image| {
-            refuse_while_used(tx, image)?;
-            find_snapshot(image, snapshot)?;
-            let continued = image.snapshots.iter().any(|other| other.parent == Some(snapshot));
-            if continued || image.current_snapshot == Some(snapshot) {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("snapshot {snapshot} of {} is continued by another one or by its content", called(image)),
-                )
-                .hint("Delete what continues it, or flatten the image."));
-            }
-            image.snapshots.retain(|other| other.id != snapshot);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Gives a persistent image the content of a snapshot.
-    ///
-    /// # Errors
-    /// When there is no such image or snapshot, the caller may not, or VMs use it.
-    pub async fn image_snapshot_revert(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        snapshot: u32,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        self.edit::<Image>(caller, intent, id, "image.snapshot_revert", Access::Manage, move |tx, _, image| {
-            refuse_while_used(tx, image)?;
-            image.content = Some(find_snapshot(image, snapshot)?);
-            image.current_snapshot = Some(snapshot);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Gives a persistent image the content of a snapshot and forgets all snapshots.
-    ///
-    /// # Errors
-    /// When there is no such image or snapshot, the caller may not, or VMs use it.
-    pub async fn image_snapshot_flatten(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: ImageId,
-        snapshot: u32,
-    ) -> Result<Arc<Row<Image>>, Error> {
-        self.edit::<Image>(caller, intent, id, "image.snapshot_flatten", Access::Manage, move |tx, _, image| {
-            refuse_while_used(tx, image)?;
-            image.content = Some(find_snapshot(image, snapshot)?);
-            image.current_snapshot = None;
-            image.snapshots.clear();
-            Ok(())
-        })
-        .await
-    }
-
     /// Deletes an image that no VM needs. Its file goes when no other image has the same content.
     ///
     /// # Errors
@@ -559,19 +398,6 @@ impl Desk {
     }
 }
 
-fn find_snapshot(image: &Image, snapshot: u32) -> Result<ImageContent, Error> {
-    if image.phase != ImagePhase::Ready {
-        return Err(Error::new(ErrorKind::Conflict, format!("{} is not ready", called(image)))
-            .hint("Wait until its state is ready."));
-    }
-    let found = image.snapshots.iter().find(|other| other.id == snapshot).map(|found| found.content.clone());
-    found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("{} has no snapshot {snapshot}", called(image)))
-            .hint("Look at the image for those it has.")
-            .field("snapshot")
-    })
-}
-
 fn refuse_persistent_file(kind: ImageKind, persistent: bool) -> Result<(), Error> {
     if persistent && !kind.is_disk() {
         return Err(Error::new(
@@ -582,22 +408,6 @@ fn refuse_persistent_file(kind: ImageKind, persistent: bool) -> Result<(), Error
         .field("persistent"));
     }
     Ok(())
-}
-
-/// Refuses to change an image that cannot be used again.
-fn refuse_lost(image: &Image) -> Result<(), Error> {
-    match image.phase {
-        ImagePhase::Failed | ImagePhase::Removing => Err(Error::new(
-            ErrorKind::Conflict,
-            format!(
-                "{} {}",
-                called(image),
-                if image.phase == ImagePhase::Failed { "cannot be used" } else { "is being deleted" }
-            ),
-        )
-        .hint("Import another image.")),
-        ImagePhase::Awaiting | ImagePhase::Fetching | ImagePhase::Ready => Ok(()),
-    }
 }
 
 /// The datastore a draft names, or the one made at first start for such images.

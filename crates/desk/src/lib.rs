@@ -93,7 +93,7 @@ pub use holm_store::{AuditLine, Feed, FeedItem, Missed, Noun, Row};
 pub use holm_store::{Prices, StayRecord};
 pub use host_sessions::HostSession;
 pub use hosts::{HostChange, HostDraft};
-pub use images::{EmptyDisk, ImageDraft, ImageFile, upload_name};
+pub use images::{EmptyDisk, ImageChange, ImageDraft, ImageFile, upload_name};
 pub use key_login::SIGNATURE_NAMESPACE;
 pub use list::{ListQuery, Listed, Page};
 pub use logins::{LOGIN_TOKEN, LoginTokenDraft, MOST_LOGIN_TOKENS, NEVER};

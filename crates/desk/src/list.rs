@@ -9,6 +9,7 @@ use crate::{Caller, Error, ErrorKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use holm_model::clusters::Cluster;
+use holm_model::datastores::Datastore;
 use holm_model::hosts::{Host, Schedulable};
 use holm_model::images::Image;
 use holm_model::networks::Network;
@@ -431,33 +432,44 @@ impl Listed for Host {
 }
 
 impl Listed for Image {
-    const FIELDS: &'static [&'static str] = &["kind", "format", "digest"];
+    const FIELDS: &'static [&'static str] = &["kind", "format", "digest", "datastore", "persistent", "group"];
     fn state(&self, _: &View) -> &'static str {
         image_state(self)
     }
     fn created(&self) -> Timestamp {
         self.meta.created_at
     }
-    fn matches(&self, _: &View, field: &str, value: &str) -> bool {
+    fn matches(&self, view: &View, field: &str, value: &str) -> bool {
         match field {
             "kind" => value == self.spec.kind.word(),
+            "datastore" => is::<Datastore>(view, self.spec.datastore, value),
+            "persistent" => value == if self.spec.persistent { "true" } else { "false" },
+            "group" => is::<Group>(view, self.meta.group, value),
             "format" => self.content.as_ref().is_some_and(|c| c.format.qemu_name() == value),
-            "digest" => self.content.as_ref().is_some_and(|c| c.digest == value),
+            "digest" => {
+                let hex = value.strip_prefix("blake3:").unwrap_or(value);
+                self.content.as_ref().is_some_and(|c| c.digest == hex)
+            }
             _ => false,
         }
     }
 }
 
 impl Listed for Network {
-    const FIELDS: &'static [&'static str] = &["kind"];
+    const FIELDS: &'static [&'static str] = &["kind", "cluster", "group"];
     fn state(&self, _: &View) -> &'static str {
         if self.removing { "removing" } else { "ready" }
     }
     fn created(&self) -> Timestamp {
         self.meta.created_at
     }
-    fn matches(&self, _: &View, field: &str, value: &str) -> bool {
-        field == "kind" && value == self.spec.kind.word()
+    fn matches(&self, view: &View, field: &str, value: &str) -> bool {
+        match field {
+            "kind" => value == self.spec.kind.word(),
+            "cluster" => view.clusters_of_network(self).into_iter().any(|id| is::<Cluster>(view, id, value)),
+            "group" => is::<Group>(view, self.meta.group, value),
+            _ => false,
+        }
     }
 }
 

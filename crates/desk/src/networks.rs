@@ -12,6 +12,7 @@ pub use usage::{Holder, LeaseSeen, NetworkUse};
 use crate::acl::require_create;
 use crate::change::{Asked, Left, check_name_free};
 use crate::clusters::public;
+use crate::owned::MetaChange;
 use crate::view::{find_for, find_id};
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent, restricted};
 use holm_model::acl::AclKind;
@@ -31,6 +32,8 @@ use std::sync::Arc;
 /// A change of a network's nature. What is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
     /// How it reaches the outside; only while no VM and no reservation uses it.
     pub kind: Option<NetworkKind>,
     /// The IPv4 subnet and router.
@@ -401,6 +404,7 @@ fn apply(tx: &Tx, asked: &Asked, network: &mut Network, change: NetworkChange) -
         restricted::check_change(ObjectKind::Network, &before.meta.attributes, &attributes, &asked.caller)?;
         network.meta.attributes = attributes;
     }
+    change.meta.apply(tx, asked, network)?;
     // A reserved network has its parent's bridge, and with it its subnet there.
     let place = |spec: &NetworkSpec| (spec.kind.clone(), spec.ip4.clone(), spec.ip6.clone());
     if network.parent.is_none() && place(&network.spec) != place(&before.spec) {

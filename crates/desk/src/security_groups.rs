@@ -5,6 +5,7 @@
 
 use crate::acl::require_create;
 use crate::change::{Left, check_name_free};
+use crate::owned::MetaChange;
 use crate::view::find_id;
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent, View, restricted};
 use holm_model::acl::AclKind;
@@ -33,6 +34,8 @@ pub struct SecurityGroupDraft {
 /// A change of a security group. What is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityGroupChange {
+    /// Of what every owned object has.
+    pub meta: MetaChange,
     /// New rules, replacing all there are.
     pub rules: Option<Vec<Rule>>,
     /// New attributes, replacing all there are.
@@ -138,6 +141,12 @@ fn standing(state: &State, vm: &Vm, group: &SecurityGroup) -> Standing {
 }
 
 impl View {
+    /// The networks whose cards all have a security group, by id.
+    #[must_use]
+    pub fn networks_of_security_group(&self, id: SecurityGroupId) -> Vec<NetworkId> {
+        networks_of(&self.0, id)
+    }
+
     /// The security groups of a card, by id: its own and its network's, or the default one.
     #[must_use]
     pub fn security_groups_of(&self, nic: &NicSpec) -> Vec<SecurityGroupId> {
@@ -225,7 +234,7 @@ impl Desk {
                     restricted::check_change(ObjectKind::SecurityGroup, before, &attributes, &asked.caller)?;
                     group.meta.attributes = attributes;
                 }
-                Ok(())
+                change.meta.apply(tx, asked, group)
             },
         )
         .await

@@ -330,6 +330,14 @@ impl View {
         network.clusters.clone()
     }
 
+    /// The networks that are on the hosts of a cluster, by id.
+    #[must_use]
+    pub fn networks_in(&self, cluster: ClusterId) -> Vec<NetworkId> {
+        let all = self.0.list::<Network>();
+        let on = |network: &Network| network.clusters.is_empty() || network.clusters.contains(&cluster);
+        all.filter(|row| on(&row.value)).map(|row| row.value.id).collect()
+    }
+
     /// What hosts say is wrong with a network, if anything.
     #[must_use]
     pub fn network_trouble(&self, network: NetworkId) -> Option<String> {

@@ -179,6 +179,22 @@ impl Refusal {
         &self.0.detail
     }
 
+    /// The refusal as the desk would have said it, for what a door refuses inside of a request to the desk.
+    pub(crate) fn into_desk(self) -> Error {
+        let kind = match self.0.kind {
+            Kind::NotFound => ErrorKind::NotFound,
+            Kind::Conflict => ErrorKind::Conflict,
+            Kind::Forbidden => ErrorKind::Forbidden,
+            Kind::Invalid => ErrorKind::Invalid,
+            _ => ErrorKind::Internal,
+        };
+        let Parts { detail, hint, field, .. } = *self.0;
+        let mut error = Error::new(kind, detail);
+        error.hint = hint;
+        error.field = field;
+        error
+    }
+
     /// The answer to a path that does not exist.
     #[must_use]
     pub fn no_such_path(path: &str) -> Self {

@@ -321,7 +321,11 @@ fn shapes_of_the_interface() {
     golden("v1-page.json", &v1::Page { items: vec![operation()], next_cursor: Some("bmV4dA".into()), revision: 1042 });
     let image = v1::Image {
         id: 2,
-        meta: v1::Meta { name: "debian".into(), ..meta() },
+        meta: v1::Meta {
+            name: "debian".into(),
+            lock: Some(v1::Lock { level: "manage".into(), user: 7, since: "2026-11-22T08:47:05.123Z".into() }),
+            ..meta()
+        },
         kind: "disk".into(),
         state: "ready".into(),
         origin: "upload".into(),
@@ -331,6 +335,20 @@ fn shapes_of_the_interface() {
         file_size: Some(143_654_912),
         virtual_size: Some(2_147_483_648),
         digest: Some(format!("blake3:{}", "5e".repeat(32))),
+        datastore: 1,
+        size_mib: 2048,
+        persistent: true,
+        persistence: "exclusive".into(),
+        enabled: true,
+        snapshots: vec![v1::ImageSnapshot {
+            id: 0,
+            name: "first".into(),
+            parent: None,
+            created_at: "2026-11-22T08:47:05.123Z".into(),
+            virtual_size: 2_147_483_648,
+            current: true,
+        }],
+        clones: vec![3],
         vms: vec![42],
         why: "It can be used.".into(),
         trouble: None,

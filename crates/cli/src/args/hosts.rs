@@ -36,6 +36,20 @@ A token works once.")]
     /// Place nothing on a host.
     #[command(after_help = "Examples:\n  holm host disable edge1")]
     Disable(Many),
+    /// Place nothing on a host and do not look at it: its silence is no trouble.
+    #[command(after_help = "Examples:\n  holm host offline edge1")]
+    Offline(Many),
+    /// Keep cores and memory of hosts back from VMs.
+    #[command(
+        after_help = "Examples:\n  holm host reserve edge1 --cpu 1 --memory 2G\n  holm host reserve edge1 --cpu 0 --memory 0"
+    )]
+    Reserve(HostReserve),
+    /// Make a host before its machine is there; a machine joins as it with a join token of its name.
+    #[command(after_help = "Examples:\n  holm host create edge7 --cluster berlin\n  holm host join-token --name edge7")]
+    Create(HostCreateArgs),
+    /// Show how busy a host was lately.
+    #[command(after_help = "Examples:\n  holm host samples edge1\n  holm host samples edge1 -o csv")]
+    Samples(One),
     /// Forget a host.
     #[command(
         visible_alias = "rm",
@@ -67,6 +81,30 @@ pub struct JoinTokenArgs {
     pub revoke: Option<u32>,
 }
 
+/// `holm host reserve`.
+#[derive(Debug, Args)]
+pub struct HostReserve {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: Many,
+    /// Cores to keep back.
+    #[arg(long, value_name = "CORES", value_parser = crate::fields::cores_or_none, required_unless_present = "memory")]
+    pub cpu: Option<f64>,
+    /// Memory to keep back.
+    #[arg(long, value_name = "SIZE", value_parser = crate::fields::size_or_none)]
+    pub memory: Option<u64>,
+}
+
+/// `holm host create`.
+#[derive(Debug, Args)]
+pub struct HostCreateArgs {
+    /// Its name.
+    pub name: String,
+    /// Its cluster; default `default`.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+}
+
 /// `holm host delete`.
 #[derive(Debug, Args)]
 pub struct HostDelete {
@@ -90,6 +128,17 @@ pub enum ClusterCommand {
     /// Make a cluster.
     #[command(after_help = "Examples:\n  holm cluster create berlin\n  holm cluster create batch --policy pack")]
     Create(ClusterCreateArgs),
+    /// Change how VMs are distributed over a cluster's hosts.
+    #[command(after_help = "Examples:\n  holm cluster change berlin --policy pack")]
+    Change(ClusterChangeArgs),
+    /// Put hosts, datastores and networks into a cluster.
+    #[command(
+        after_help = "Examples:\n  holm cluster add berlin --host edge1 --host edge2\n  holm cluster add berlin --datastore team-blue --network lan"
+    )]
+    Add(ClusterMembers),
+    /// Take hosts, datastores and networks out of a cluster. A host is in the default cluster then.
+    #[command(after_help = "Examples:\n  holm cluster remove berlin --host edge1")]
+    Remove(ClusterMembers),
     /// Delete a cluster without hosts.
     #[command(visible_alias = "rm", after_help = "Examples:\n  holm cluster delete berlin")]
     Delete(DeleteArgs),
@@ -108,6 +157,34 @@ pub struct ClusterCreateArgs {
     pub policy: Option<Policy>,
 }
 
+/// `holm cluster change`.
+#[derive(Debug, Args)]
+pub struct ClusterChangeArgs {
+    /// Its name or id.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How VMs without a policy of their own are distributed.
+    #[arg(long, value_enum)]
+    pub policy: Policy,
+}
+
+/// A cluster and members of it.
+#[derive(Debug, Args)]
+pub struct ClusterMembers {
+    /// Its name or id.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// A host; may be repeated.
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["datastore", "network"])]
+    pub host: Vec<String>,
+    /// A datastore; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub datastore: Vec<String>,
+    /// A network; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub network: Vec<String>,
+}
+
 /// How VMs are distributed over hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
@@ -115,6 +192,8 @@ pub enum Policy {
     Spread,
     /// On as few hosts as possible.
     Pack,
+    /// On the hosts that are least busy.
+    Load,
 }
 
 impl Policy {
@@ -124,6 +203,7 @@ impl Policy {
         match self {
             Self::Spread => "spread".to_owned(),
             Self::Pack => "pack".to_owned(),
+            Self::Load => "load".to_owned(),
         }
     }
 }

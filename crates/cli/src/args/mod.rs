@@ -2,12 +2,15 @@
 
 pub mod access;
 pub mod acls;
+pub mod datastores;
 pub mod documents;
 pub mod hosts;
 pub mod images;
+pub mod network_templates;
 pub mod networks;
 pub mod owned;
 pub mod quotas;
+pub mod security_groups;
 pub mod users;
 pub mod vm_actions;
 pub mod vm_devices;
@@ -138,9 +141,18 @@ pub enum Command {
     /// Disks, kernels and initial RAM disks to start VMs from.
     #[command(subcommand, visible_alias = "images")]
     Image(images::ImageCommand),
+    /// What images are counted in, and what hosts' disks are called.
+    #[command(subcommand, visible_alias = "datastores")]
+    Datastore(datastores::DatastoreCommand),
     /// Networks VMs are connected to.
     #[command(subcommand, visible_alias = "networks")]
     Network(networks::NetworkCommand),
+    /// What networks may be made like, for those who may not create others.
+    #[command(subcommand, visible_alias = "network-templates")]
+    NetworkTemplate(network_templates::NetworkTemplateCommand),
+    /// Which packets may reach VMs' network cards and leave them.
+    #[command(subcommand, visible_aliases = ["security-groups", "secgroup"])]
+    SecurityGroup(security_groups::SecurityGroupCommand),
     /// Virtual machines.
     #[command(subcommand, visible_alias = "vms")]
     Vm(Box<vms::VmCommand>),

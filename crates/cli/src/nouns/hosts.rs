@@ -4,10 +4,13 @@ use super::owned::{self, Owned};
 use super::{App, Noun};
 use crate::args::ListArgs;
 use crate::args::hosts::{HostCommand, JoinTokenArgs};
-use crate::client::shaped;
+use crate::client::{path, shaped};
 use crate::errors::Result;
-use crate::output::{Column, Format, Names, Part, show_age, show_mib, show_number};
-use holm_wire::v1::{Host, HostChange, JoinToken, JoinTokenCreate, JoinTokenCreated, Meta};
+use crate::output::{Column, Format, Names, Part, column, show_age, show_bytes, show_mib, show_number};
+use holm_wire::v1::{
+    Host, HostChange, HostCreate, HostFacts, HostSample, HostSamples, HugePages, JoinToken, JoinTokenCreate,
+    JoinTokenCreated, Meta, NumaNode, PciDevice,
+};
 
 impl Noun for Host {
     const PATH: &'static str = "hosts";
@@ -89,6 +92,7 @@ impl Noun for Host {
             Part::Line("cpu", format!("{} of {} cores used", show_number(room.cpu_used), show_number(room.cpu))),
             Part::Line("memory", used(room.memory_used_mib, room.memory_mib)),
             Part::Line("disk", used(room.disk_used_mib, room.disk_mib)),
+            Part::Line("kept back", kept_back(self)),
         ];
         if let Some(facts) = &self.facts {
             parts.extend([
@@ -112,6 +116,18 @@ impl Noun for Host {
             ]);
         }
         let rows = |lines: &[String]| lines.iter().map(|line| vec![line.clone()]).collect();
+        if let Some(facts) = &self.facts {
+            parts.push(Part::Table(
+                "NUMA nodes:",
+                &["NODE", "PROCESSORS", "MEMORY", "FREE", "HUGE PAGES"],
+                numa(facts),
+            ));
+            parts.push(Part::Table(
+                "PCI devices:",
+                &["ADDRESS", "VENDOR", "DEVICE", "CLASS", "NODE", "DRIVER", "IOMMU GROUP"],
+                pci(facts),
+            ));
+        }
         parts.push(Part::Table("What it complains about:", &[], rows(&self.complaints)));
         parts.push(Part::Table("Found there but in no plan:", &[], rows(&self.strays)));
         parts
@@ -164,6 +180,39 @@ impl Noun for JoinToken {
     }
 }
 
+fn kept_back(host: &Host) -> String {
+    match (host.reserved_cpu > 0.0, host.reserved_memory_mib) {
+        (false, 0) => String::new(),
+        (_, memory) => format!("{} cores, {}", show_number(host.reserved_cpu), show_mib(memory)),
+    }
+}
+
+fn numa(facts: &HostFacts) -> Vec<Vec<String>> {
+    let row = |node: &NumaNode| {
+        let processors = node.cores.iter().flatten().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let pool = |pool: &HugePages| format!("{} of {} x {} KiB free", pool.free, pool.pages, pool.size_kib);
+        let pools: Vec<String> = node.huge_pages.iter().map(pool).collect();
+        vec![node.id.to_string(), processors, show_mib(node.memory_mib), show_mib(node.free_mib), pools.join(", ")]
+    };
+    facts.numa.iter().map(row).collect()
+}
+
+fn pci(facts: &HostFacts) -> Vec<Vec<String>> {
+    let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+    let row = |device: &PciDevice| {
+        vec![
+            device.address.clone(),
+            device.vendor.clone(),
+            device.device.clone(),
+            device.class.clone(),
+            number(device.numa_node),
+            device.driver.clone().unwrap_or_default(),
+            number(device.iommu_group),
+        ]
+    };
+    facts.pci.iter().map(row).collect()
+}
+
 impl Owned for Host {}
 
 pub(super) async fn run(app: &App, command: HostCommand) -> Result {
@@ -175,6 +224,16 @@ pub(super) async fn run(app: &App, command: HostCommand) -> Result {
         HostCommand::Drain(many) => schedulable(app, &many.names, "draining").await,
         HostCommand::Enable(many) => schedulable(app, &many.names, "enabled").await,
         HostCommand::Disable(many) => schedulable(app, &many.names, "disabled").await,
+        HostCommand::Offline(many) => schedulable(app, &many.names, "offline").await,
+        HostCommand::Reserve(args) => {
+            let change =
+                HostChange { reserved_cpu: args.cpu, reserved_memory_mib: args.memory, ..HostChange::default() };
+            owned::patch::<Host>(app, &args.hosts.names, &change).await
+        }
+        HostCommand::Create(args) => {
+            app.create::<Host>(&HostCreate { name: args.name, cluster: args.cluster, ..HostCreate::default() }).await
+        }
+        HostCommand::Samples(one) => samples(app, &one.name).await,
         HostCommand::Delete(args) => {
             let force: &[_] = if args.force { &[("force", "true")] } else { &[] };
             app.delete::<Host>(&args.hosts, force).await
@@ -185,6 +244,44 @@ pub(super) async fn run(app: &App, command: HostCommand) -> Result {
 async fn schedulable(app: &App, names: &[String], word: &str) -> Result {
     let change = HostChange { schedulable: Some(word.to_owned()), ..HostChange::default() };
     owned::patch::<Host>(app, names, &change).await
+}
+
+async fn samples(app: &App, name: &str) -> Result {
+    let value = app.client.get(&path(&["hosts", name, "samples"])?).await?;
+    let samples: HostSamples = shaped(&value)?;
+    match app.output.format {
+        Format::Json | Format::Yaml => app.output.value(value.get("items").unwrap_or(&value)),
+        Format::Name => app.output.text(&samples.items.iter().map(|one| format!("{}\n", one.at)).collect::<String>()),
+        Format::Csv => app.output.csv(&HostSample::columns(), &samples.items, true),
+        Format::Table if samples.items.is_empty() => {
+            app.remarks.note("Nothing is kept of it: its agent has not measured anything since the front-end started.");
+            Ok(())
+        }
+        Format::Table => app.output.table(&HostSample::columns(), &samples.items, &Names::default()),
+    }
+}
+
+/// What a table of samples shows.
+trait Sampled: Sized {
+    fn columns() -> Vec<Column<Self>>;
+}
+
+impl Sampled for HostSample {
+    fn columns() -> Vec<Column<Self>> {
+        vec![
+            column!("AT", "at", |s| s.at.clone()),
+            column!("CPU USED", "cpu_used", |s, _| show_number(s.cpu_used), |s| s.cpu_used.to_string()),
+            column!("CPU FREE", "cpu_free", |s, _| show_number(s.cpu_free), |s| s.cpu_free.to_string()),
+            column!("MEMORY USED", "memory_used_kib", |s, _| show_mib(s.memory_used_kib / 1024), |s| s
+                .memory_used_kib
+                .to_string()),
+            column!("MEMORY FREE", "memory_free_kib", |s, _| show_mib(s.memory_free_kib / 1024), |s| s
+                .memory_free_kib
+                .to_string()),
+            column!("RECEIVED", "rx_bytes", |s, _| show_bytes(s.rx_bytes), |s| s.rx_bytes.to_string()),
+            column!("SENT", "tx_bytes", |s, _| show_bytes(s.tx_bytes), |s| s.tx_bytes.to_string()),
+        ]
+    }
 }
 
 async fn join_token(app: &App, args: JoinTokenArgs) -> Result {

@@ -2,13 +2,13 @@
 
 use super::owned::{self, Owned};
 use super::{App, Noun};
-use crate::args::images::{ImageCommand, ImageImport};
+use crate::args::images::{ImageCommand, ImageImport, ImageKeeping, ImageSnapshotCommand};
 use crate::client::{Call, path, shaped};
 use crate::errors::{Error, Exit, Result};
 use crate::output::{Column, Names, Part, show_age, show_bytes};
 use crate::upload::Upload;
 use crate::wait::{Look, Wait};
-use holm_wire::v1::{Image, ImageCreate, Meta};
+use holm_wire::v1::{EmptyImage, Image, ImageChange, ImageClone, ImageCreate, Meta};
 use reqwest::Method;
 use serde_json::Value;
 use std::path::Path;
@@ -55,6 +55,12 @@ impl Noun for Image {
                 |i, _| i.virtual_size.map(show_bytes).unwrap_or_default(),
                 |i| i.virtual_size.map(|n| n.to_string()).unwrap_or_default(),
             ),
+            field(
+                "PERSISTENT",
+                "persistent",
+                |i, _| if i.persistent { "yes".into() } else { String::new() },
+                |i| i.persistent.to_string(),
+            ),
             field("VMS", "vms", |i, _| i.vms.len().to_string(), |i| i.vms.len().to_string()),
             field("AGE", "created_at", |i, _| show_age(&i.meta.created_at), |i| i.meta.created_at.clone()),
         ]
@@ -68,8 +74,22 @@ impl Noun for Image {
         Some(&self.meta)
     }
 
-    fn parts(&self, _: &Names) -> Vec<Part> {
-        let vms: Vec<String> = self.vms.iter().map(u32::to_string).collect();
+    fn described(&self) -> Vec<(&'static str, u32)> {
+        vec![("datastores", self.datastore)]
+    }
+
+    fn parts(&self, names: &Names) -> Vec<Part> {
+        let ids = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let snapshots = self.snapshots.iter().map(|snapshot| {
+            vec![
+                snapshot.id.to_string(),
+                snapshot.name.clone(),
+                snapshot.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+                show_bytes(snapshot.virtual_size),
+                if snapshot.current { "yes".into() } else { String::new() },
+                show_age(&snapshot.created_at),
+            ]
+        });
         vec![
             Part::Line("id", self.id.to_string()),
             Part::Line("name", self.meta.name.clone()),
@@ -82,8 +102,13 @@ impl Noun for Image {
             Part::Line("file", self.file_size.map(show_bytes).unwrap_or_default()),
             Part::Line("disk", self.virtual_size.map(show_bytes).unwrap_or_default()),
             Part::Line("digest", self.digest.clone().unwrap_or_default()),
-            Part::Line("used by VMs", vms.join(", ")),
+            Part::Line("datastore", names.of("datastores", self.datastore)),
+            Part::Line("persistent", if self.persistent { self.persistence.clone() } else { String::new() }),
+            Part::Line("enabled", if self.enabled { String::new() } else { "no".into() }),
+            Part::Line("used by VMs", ids(&self.vms)),
+            Part::Line("copied as images", ids(&self.clones)),
             Part::Line("age", show_age(&self.meta.created_at)),
+            Part::Table("Snapshots:", &["ID", "NAME", "CONTINUES", "SIZE", "CURRENT", "AGE"], snapshots.collect()),
         ]
     }
 }
@@ -104,7 +129,68 @@ pub(super) async fn run(app: &App, command: ImageCommand) -> Result {
         ImageCommand::Delete(args) => app.delete::<Image>(&args, &[]).await,
         ImageCommand::Owned(command) => owned::run::<Image>(app, command).await,
         ImageCommand::Import(args) => import(app, args).await,
+        ImageCommand::Empty(args) => {
+            let empty = EmptyImage { size_mib: args.size, file_system: args.file_system };
+            let wanted = ImageCreate {
+                name: args.name,
+                kind: Some(args.kind.word().to_owned()),
+                empty: Some(empty),
+                ..kept(args.keeping)
+            };
+            app.create::<Image>(&wanted).await
+        }
+        ImageCommand::Clone(args) => {
+            let wanted = ImageClone { name: args.new, datastore: args.datastore };
+            let answer = app.client.post(&path(&["images", &args.name, "clone"])?, &wanted).await?;
+            app.print_one::<Image>(&answer).await
+        }
+        ImageCommand::Enable(many) => {
+            let change = ImageChange { enabled: Some(true), ..ImageChange::default() };
+            owned::patch::<Image>(app, &many.names, &change).await
+        }
+        ImageCommand::Disable(many) => {
+            let change = ImageChange { enabled: Some(false), ..ImageChange::default() };
+            owned::patch::<Image>(app, &many.names, &change).await
+        }
+        ImageCommand::Persistent(many) => {
+            let change = ImageChange { persistent: Some(true), ..ImageChange::default() };
+            owned::patch::<Image>(app, &many.names, &change).await
+        }
+        ImageCommand::Nonpersistent(many) => {
+            let change = ImageChange { persistent: Some(false), ..ImageChange::default() };
+            owned::patch::<Image>(app, &many.names, &change).await
+        }
+        ImageCommand::SetKind(args) => {
+            let change = ImageChange { kind: Some(args.kind.word().to_owned()), ..ImageChange::default() };
+            owned::patch::<Image>(app, &args.images.names, &change).await
+        }
+        ImageCommand::Snapshot(command) => snapshot(app, command).await,
     }
+}
+
+/// A request for an image with what is said of where and how it is kept.
+fn kept(keeping: ImageKeeping) -> ImageCreate {
+    ImageCreate {
+        datastore: keeping.datastore,
+        persistent: keeping.persistent,
+        persistence: keeping.persistence.map(|persistence| persistence.word()),
+        ..ImageCreate::default()
+    }
+}
+
+async fn snapshot(app: &App, command: ImageSnapshotCommand) -> Result {
+    let (method, args, verb) = match &command {
+        ImageSnapshotCommand::Delete(args) => (Method::DELETE, args, None),
+        ImageSnapshotCommand::Revert(args) => (Method::POST, args, Some("revert")),
+        ImageSnapshotCommand::Flatten(args) => (Method::POST, args, Some("flatten")),
+    };
+    let number = args.snapshot.to_string();
+    let mut at = path(&["images", &args.image, "snapshots", &number])?;
+    if let Some(verb) = verb {
+        at += &path(&[verb])?;
+    }
+    let answer = app.client.send(Call::new(method, at)).await?.json()?;
+    app.print_one::<Image>(&answer).await
 }
 
 async fn import(app: &App, args: ImageImport) -> Result {
@@ -112,8 +198,13 @@ async fn import(app: &App, args: ImageImport) -> Result {
         name: args.name.clone(),
         kind: Some(args.kind.word().to_owned()),
         digest: args.digest.clone(),
-        ..ImageCreate::default()
+        ..kept(args.keeping.clone())
     };
+    if args.on_front_end {
+        let value = app.client.post("/images", &ImageCreate { path: Some(args.source.clone()), ..wanted }).await?;
+        let image: Image = shaped(&value)?;
+        return settle(app, &args, image, value, None).await;
+    }
     if args.source.starts_with("http://") || args.source.starts_with("https://") {
         let value = app.client.post("/images", &ImageCreate { url: Some(args.source.clone()), ..wanted }).await?;
         let image: Image = shaped(&value)?;

@@ -7,18 +7,21 @@ mod access;
 mod accounting;
 mod acls;
 mod clusters;
+mod datastores;
 mod documents;
 mod events;
 mod groups;
 mod hosts;
 mod images;
 mod login;
+mod network_templates;
 mod networks;
 mod operations;
 mod owned;
 mod quotas;
 mod raw;
 mod second_factor;
+mod security_groups;
 mod session;
 mod status;
 mod users;
@@ -59,6 +62,11 @@ pub trait Noun: DeserializeOwned + 'static {
 
     /// Ids of other objects that tables show by name, as (noun, id).
     fn mentions(&self) -> Vec<(&'static str, u32)> {
+        vec![]
+    }
+
+    /// As [`Self::mentions`], of what only its description shows.
+    fn described(&self) -> Vec<(&'static str, u32)> {
         vec![]
     }
 
@@ -168,6 +176,7 @@ impl App {
         let (value, object) = self.load::<N>(name).await?;
         if self.output.is_table() {
             let mut mentions = object.mentions();
+            mentions.extend(object.described());
             mentions.extend(object.meta().into_iter().flat_map(owned::mentions));
             let names = self.names(mentions).await;
             let mut parts = object.parts(&names);
@@ -408,7 +417,10 @@ pub async fn run(cli: Cli) -> Result {
         Command::Host(command) => hosts::run(&App::new(globals)?, command).await,
         Command::Cluster(command) => clusters::run(&App::new(globals)?, command).await,
         Command::Image(command) => images::run(&App::new(globals)?, command).await,
+        Command::Datastore(command) => datastores::run(&App::new(globals)?, command).await,
+        Command::NetworkTemplate(command) => network_templates::run(&App::new(globals)?, command).await,
         Command::Network(command) => networks::run(&App::new(globals)?, command).await,
+        Command::SecurityGroup(command) => security_groups::run(&App::new(globals)?, command).await,
         Command::Vm(command) => vms::run(&App::new(globals)?, *command).await,
         Command::User(command) => users::run(&App::new(globals)?, *command).await,
         Command::Group(command) => groups::run(&App::new(globals)?, command).await,

@@ -109,7 +109,7 @@ pub(super) async fn change(app: &App, args: VmChangeArgs) -> Result {
     let context = if told {
         // What the guest is told is changed as a whole: what is there now, with the change; and only if it is still that.
         let (_, vm) = app.load::<Vm>(&args.name).await?;
-        call.if_match = Some(vm.meta.revision);
+        call.if_revision = Some(vm.meta.revision);
         Some(changed_context(&args, vm.context)?)
     } else {
         None

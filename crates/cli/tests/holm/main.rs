@@ -3,6 +3,7 @@
 
 mod fake;
 mod identity;
+mod infrastructure;
 mod owned;
 mod vms;
 

@@ -108,6 +108,15 @@ impl View {
         NetworkUse { used: leases.len() as u64, by_range, leases }
     }
 
+    /// How many addresses of a range are used.
+    #[must_use]
+    pub fn used_of_range(&self, network: &Network, range: &AddressRange) -> u64 {
+        let lent = lent_places(&self.0, network, range).len();
+        let held = network.holds.iter().filter(|hold| hold.range == range.id).count();
+        let reserved = network.reservations.iter().filter(|r| r.range == range.id).map(|r| u64::from(r.size));
+        reserved.fold((lent + held) as u64, u64::saturating_add)
+    }
+
     /// How many addresses of a network are used, without looking at each.
     #[must_use]
     pub fn used_leases(&self, id: NetworkId) -> u64 {

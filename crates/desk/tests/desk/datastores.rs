@@ -75,7 +75,7 @@ async fn a_datastore_lives_from_its_draft_to_its_deletion() {
     let (desk, admin) = (&ground.desk, &ground.admin);
     let first = desk.image_create(admin, &intent(), image("a")).await.expect("fits").row.value.id;
     refused(desk.image_create(admin, &intent(), image("b")).await, ErrorKind::NoSpace);
-    let change = DatastoreChange { limit_mib: Some(Some(60)), enabled: None };
+    let change = DatastoreChange { limit_mib: Some(Some(60)), ..DatastoreChange::default() };
     let changed = desk.datastore_change(admin, &intent(), id, change).await.expect("changed");
     assert_eq!(changed.value.limit(), Some(60), "what was set counts before the attribute");
     desk.image_create(admin, &intent(), image("b")).await.expect("fits now");

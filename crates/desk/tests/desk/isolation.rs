@@ -327,6 +327,7 @@ async fn try_images(tries: &mut Tries, others: &Others) {
     try_owned::<Image>(tries, image).await;
     unseen! { tries,
         image_clone(image, nobody, "copy".into(), None) await;
+        image_change(image, nobody, holm_desk::ImageChange::default()) await;
         image_enable(image, nobody, false) await;
         image_persistent(image, nobody, true) await;
         image_kind(image, nobody, ImageKind::Disk) await;

@@ -371,7 +371,7 @@ async fn group_update(request: &Request<'_>) -> Result<Answer, Failure> {
     let mut attributes = row.value.meta.attributes.clone();
     how.apply(&mut attributes, given);
     let rules = (named || how == Update::Replace).then_some(rules);
-    let change = SecurityGroupChange { rules, attributes: Some(attributes) };
+    let change = SecurityGroupChange { rules, attributes: Some(attributes), ..SecurityGroupChange::default() };
     let mut intent = request.intent.clone();
     intent.if_revision = Some(row.revision);
     let desk = request.desk();

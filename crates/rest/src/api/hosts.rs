@@ -2,12 +2,12 @@
 
 use super::Api;
 use super::door::Asker;
-use super::owned::{changed, get, list, lock_routes, shown};
-use super::requests::{Command, Id, Key, List, Order, json, no_content, unknown_parameter};
+use super::owned::{changed, created, get, list, lock_routes, shown};
+use super::requests::{Command, Id, Key, List, Order, force, json, no_content};
 use crate::convert;
-use crate::problem::{Answer, Refusal};
+use crate::problem::Answer;
 use axum::extract::{RawQuery, State};
-use holm_desk::JoinTokenDraft;
+use holm_desk::{HostDraft, JoinTokenDraft};
 use holm_model::JoinTokenId;
 use holm_model::hosts::Host;
 use holm_model::users::JoinToken;
@@ -23,7 +23,8 @@ shown! {
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(host_list))
+        .routes(routes!(host_list, host_create))
+        .routes(routes!(host_samples))
         .routes(routes!(host_get, host_change, host_delete))
         .routes(routes!(join_token_list, join_token_create))
         .routes(routes!(join_token_delete))
@@ -31,12 +32,44 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 /// List hosts
+///
+/// Filters: `id`, `name`, `state`, `owner`, `cluster`, `schedulable`, `connected`, `arch`.
 #[utoipa::path(
     get, path = "/hosts", tag = "hosts", params(super::openapi::ListParams),
     responses((status = 200, description = "A page of hosts.", body = v1::Page<v1::Host>)),
 )]
 async fn host_list(State(api): State<Api>, asker: Asker, List(query): List) -> Answer {
     list::<Host>(&api, &asker, &query)
+}
+
+/// Create a host
+///
+/// Nobody is it yet: a machine joins as it with a join token of its name. Machines that join under a new name need no
+/// such preparation.
+#[utoipa::path(
+    post, path = "/hosts", tag = "hosts",
+    request_body(content = v1::HostCreate, example = json!({"name": "edge-7", "attributes": {"RACK": "b2"}})),
+    responses((status = 201, description = "The host.", body = v1::Host)),
+)]
+async fn host_create(State(api): State<Api>, command: Command<v1::HostCreate>) -> Answer {
+    let v1::HostCreate { name, cluster, attributes } = command.body;
+    let draft = HostDraft { name, cluster, attributes: convert::attributes::from_json(attributes)? };
+    let accepted = api.desk().host_create(&command.caller, &command.intent, draft).await?;
+    created(&api, &command.caller, &accepted.row)
+}
+
+/// Show what a host measured lately
+///
+/// Oldest first; how much is kept is set in the front-end's configuration. It is kept in memory only.
+#[utoipa::path(
+    get, path = "/hosts/{host}/samples", tag = "hosts",
+    params(("host" = String, Path, description = "Id or name.", example = "edge-1")),
+    responses((status = 200, description = "The samples.", body = v1::HostSamples)),
+)]
+async fn host_samples(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answer {
+    let row = api.desk().view().get::<Host>(&asker.caller, &key)?;
+    let items = api.desk().host_samples(row.value.id).iter().map(convert::hosts::sample).collect();
+    json(StatusCode::OK, &v1::HostSamples { items })
 }
 
 /// Show a host
@@ -77,15 +110,7 @@ async fn host_change(State(api): State<Api>, Key(key): Key, command: Command<v1:
     responses((status = 202, description = "What was asked for; follow it.", body = v1::Operation)),
 )]
 async fn host_delete(State(api): State<Api>, Key(key): Key, RawQuery(query): RawQuery, order: Order) -> Answer {
-    let mut force = false;
-    for (name, value) in form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes()) {
-        force = match (name.as_ref(), value.as_ref()) {
-            ("force", "true") => true,
-            ("force", "false") => false,
-            ("force", _) => return Err(Refusal::invalid("force", "force is neither true nor false")),
-            (other, _) => return Err(unknown_parameter(other, "force")),
-        };
-    }
+    let force = force(query.as_deref())?;
     let operation = api.desk().host_delete(&order.caller, &order.intent, &key, force).await?;
     json(StatusCode::ACCEPTED, &convert::operations::operation(&operation, &api.desk().view()))
 }

@@ -2,13 +2,14 @@
 
 use super::Api;
 use super::door::{Asker, Trace};
-use super::owned::{change, created, get, list, lock_routes, shown};
-use super::requests::{Command, Key, List, Order, json, json_at, no_content};
+use super::owned::{changed, created, get, list, lock_routes, shown};
+use super::requests::{Command, Key, List, Order, Part, json, json_at, no_content};
 use crate::convert;
 use crate::problem::{Answer, Kind, Refusal};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt as _;
+use holm_model::datastores::Datastore;
 use holm_model::images::Image;
 use holm_wire::v1::{self, UPLOAD_OFFSET};
 use http::header::{CONTENT_TYPE, HeaderName};
@@ -33,12 +34,16 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(image_get, image_change, image_delete))
         .routes(routes!(content_head, content_append))
         .routes(routes!(image_complete))
+        .routes(routes!(image_clone))
+        .routes(routes!(image_snapshot_delete))
+        .routes(routes!(image_snapshot_revert))
+        .routes(routes!(image_snapshot_flatten))
         .merge(lock_routes::<Image>())
 }
 
 /// List images
 ///
-/// Filters: `id`, `name`, `state`, `owner`, `kind`, `format`, `digest`.
+/// Filters: `id`, `name`, `state`, `owner`, `group`, `kind`, `format`, `digest`, `datastore`, `persistent`.
 #[utoipa::path(
     get, path = "/images", tag = "images", params(super::openapi::ListParams),
     responses((status = 200, description = "A page of images.", body = v1::Page<v1::Image>)),
@@ -49,7 +54,7 @@ async fn image_list(State(api): State<Api>, asker: Asker, List(query): List) -> 
 
 /// Create an image
 ///
-/// With `url` the front-end fetches it. Without, send the bytes to `/images/{image}/content` and then
+/// With `url` or `path` the front-end fetches it, and an `empty` one is ready at once. Without any of them, send the bytes to `/images/{image}/content` and then
 /// `/images/{image}/complete`.
 #[utoipa::path(
     post, path = "/images", tag = "images",
@@ -74,15 +79,90 @@ async fn image_get(State(api): State<Api>, asker: Asker, Key(key): Key) -> Answe
 
 /// Change an image
 ///
-/// Its name, ownership, permissions and attributes.
+/// Its name, ownership, permissions and attributes; whether VMs may use it and have it itself; what it is for. Those
+/// three only change while no VM uses it.
 #[utoipa::path(
     patch, path = "/images/{image}", tag = "images",
     params(("image" = String, Path, description = "Id or name.", example = "debian")),
-    request_body(content = v1::MetaChange, example = json!({"name": "debian-12", "permissions": "644"})),
+    request_body(content = v1::ImageChange, example = json!({"name": "debian-12", "permissions": "644", "persistent": false})),
     responses((status = 200, description = "The image as it is now.", body = v1::Image)),
 )]
-async fn image_change(State(api): State<Api>, Key(key): Key, command: Command<v1::MetaChange>) -> Answer {
-    change::<Image>(&api, &key, command).await
+async fn image_change(State(api): State<Api>, Key(key): Key, command: Command<v1::ImageChange>) -> Answer {
+    let id = convert::id_of::<Image>("image", &key, &api.desk().view(), &command.caller)?;
+    let change = convert::images::change(command.body)?;
+    let row = api.desk().image_change(&command.caller, &command.intent, id, change).await?;
+    changed(&api, &command.caller, &row)
+}
+
+/// Clone an image
+///
+/// Another image with the same bytes, ready at once and not persistent, which belongs to the caller. No bytes are moved.
+#[utoipa::path(
+    post, path = "/images/{image}/clone", tag = "images",
+    params(("image" = String, Path, description = "Id or name.", example = "debian")),
+    request_body(content = v1::ImageClone, example = json!({"name": "debian-data"})),
+    responses((status = 201, description = "The new image.", body = v1::Image)),
+)]
+async fn image_clone(State(api): State<Api>, Key(key): Key, command: Command<v1::ImageClone>) -> Answer {
+    let (view, caller) = (api.desk().view(), &command.caller);
+    let id = convert::id_of::<Image>("image", &key, &view, caller)?;
+    let datastore = match &command.body.datastore {
+        Some(key) => Some(convert::id_of::<Datastore>("datastore", key, &view, caller)?),
+        None => None,
+    };
+    let accepted = api.desk().image_clone(caller, &command.intent, id, command.body.name, datastore).await?;
+    created(&api, caller, &accepted.row)
+}
+
+/// Delete a snapshot of an image
+///
+/// Refused while VMs use the image, and while another snapshot or the image's content continues it.
+#[utoipa::path(
+    delete, path = "/images/{image}/snapshots/{snapshot}", tag = "images",
+    params(
+        ("image" = String, Path, description = "Id or name.", example = "data"),
+        ("snapshot" = u32, Path, description = "Its number.", example = 0),
+    ),
+    responses((status = 200, description = "The image as it is now.", body = v1::Image)),
+)]
+async fn image_snapshot_delete(State(api): State<Api>, Part(key, snapshot): Part, order: Order) -> Answer {
+    let id = convert::id_of::<Image>("image", &key, &api.desk().view(), &order.caller)?;
+    let row = api.desk().image_snapshot_delete(&order.caller, &order.intent, id, snapshot).await?;
+    changed(&api, &order.caller, &row)
+}
+
+/// Give an image the content of a snapshot
+///
+/// What it has now is lost. Refused while VMs use it.
+#[utoipa::path(
+    post, path = "/images/{image}/snapshots/{snapshot}/revert", tag = "images",
+    params(
+        ("image" = String, Path, description = "Id or name.", example = "data"),
+        ("snapshot" = u32, Path, description = "Its number.", example = 0),
+    ),
+    responses((status = 200, description = "The image as it is now.", body = v1::Image)),
+)]
+async fn image_snapshot_revert(State(api): State<Api>, Part(key, snapshot): Part, order: Order) -> Answer {
+    let id = convert::id_of::<Image>("image", &key, &api.desk().view(), &order.caller)?;
+    let row = api.desk().image_snapshot_revert(&order.caller, &order.intent, id, snapshot).await?;
+    changed(&api, &order.caller, &row)
+}
+
+/// Give an image the content of a snapshot and forget all snapshots
+///
+/// What it has now, and every other snapshot, is lost. Refused while VMs use it.
+#[utoipa::path(
+    post, path = "/images/{image}/snapshots/{snapshot}/flatten", tag = "images",
+    params(
+        ("image" = String, Path, description = "Id or name.", example = "data"),
+        ("snapshot" = u32, Path, description = "Its number.", example = 0),
+    ),
+    responses((status = 200, description = "The image as it is now.", body = v1::Image)),
+)]
+async fn image_snapshot_flatten(State(api): State<Api>, Part(key, snapshot): Part, order: Order) -> Answer {
+    let id = convert::id_of::<Image>("image", &key, &api.desk().view(), &order.caller)?;
+    let row = api.desk().image_snapshot_flatten(&order.caller, &order.intent, id, snapshot).await?;
+    changed(&api, &order.caller, &row)
 }
 
 /// Delete an image

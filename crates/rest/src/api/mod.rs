@@ -13,16 +13,19 @@ mod accounts;
 mod acls;
 mod clusters;
 mod consoles;
+mod datastores;
 mod documents;
 mod events;
 mod groups;
 mod health;
 mod hosts;
 mod images;
+mod network_templates;
 mod networks;
 mod operations;
 mod owned;
 mod quotas;
+mod security_groups;
 mod users;
 mod vdcs;
 mod vm_actions;
@@ -154,15 +157,18 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .merge(clusters::routes())
         .merge(consoles::routes())
         .merge(documents::routes())
+        .merge(datastores::routes())
         .merge(events::routes())
         .merge(groups::routes())
         .merge(hosts::routes())
         .merge(images::routes())
+        .merge(network_templates::routes())
         .merge(networks::routes())
         .merge(operations::routes())
         .merge(quotas::routes())
         .merge(users::routes())
         .merge(vdcs::routes())
+        .merge(security_groups::routes())
         .merge(vms::routes())
         .merge(vm_actions::routes())
         .merge(vm_devices::routes())

@@ -152,6 +152,10 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         }
         if operation.request_body.is_some() {
             kinds.push(Kind::UnsupportedMediaType);
+            if !open {
+                // Of something that the body names.
+                kinds.push(Kind::NotFound);
+            }
         }
     }
     for kind in kinds {

@@ -59,7 +59,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Along<T
     }
 }
 
-/// The two `{name}`s of a path: ids or names.
+/// The two `{name}`s of a path that names a part or a member of something.
 #[derive(Clone, Debug)]
 pub struct Keys(pub String, pub String);
 
@@ -71,6 +71,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Keys {
             .await
             .map_err(|error| unreadable(&path, &error))?;
         Ok(Self(one, other))
+    }
+}
+
+/// The name of something, and the number of a part of it.
+#[derive(Clone, Debug)]
+pub struct Part(pub String, pub u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Keys(whole, part) = Keys::from_request_parts(parts, state).await?;
+        Ok(Self(whole, number(&part)?))
     }
 }
 
@@ -93,6 +105,13 @@ pub(crate) fn parameters<'a>(query: Option<&str>, known: &[&'a str]) -> Answer<B
     Ok(found)
 }
 
+fn number(key: &str) -> Answer<u32> {
+    key.parse().map_err(|_| {
+        let shown: String = key.chars().take(64).collect();
+        Refusal::invalid("id", format!("{shown:?} is not an id")).hint("Ids are whole numbers from 0.")
+    })
+}
+
 /// The `{id}` of a path where only a number will do.
 #[derive(Clone, Copy, Debug)]
 pub struct Id(pub u32);
@@ -101,10 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Refusal;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let Key(key) = Key::from_request_parts(parts, state).await?;
-        key.parse().map(Self).map_err(|_| {
-            let shown: String = key.chars().take(64).collect();
-            Refusal::invalid("id", format!("{shown:?} is not an id")).hint("Ids are whole numbers from 0.")
-        })
+        number(&key).map(Self)
     }
 }
 
@@ -158,6 +174,20 @@ fn read_list(query: Option<&str>) -> Answer<ListQuery> {
         }
     }
     Ok(list)
+}
+
+/// The parameter `force` of a deletion, which has no other.
+pub(crate) fn force(query: Option<&str>) -> Answer<bool> {
+    let mut force = false;
+    for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
+        force = match (name.as_ref(), value.as_ref()) {
+            ("force", "true") => true,
+            ("force", "false") => false,
+            ("force", _) => return Err(Refusal::invalid("force", "force is neither true nor false")),
+            (other, _) => return Err(unknown_parameter(other, "force")),
+        };
+    }
+    Ok(force)
 }
 
 pub(crate) fn unknown_parameter(name: &str, known: &str) -> Refusal {

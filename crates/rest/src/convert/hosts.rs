@@ -4,9 +4,17 @@ use super::{cores, meta, share, trouble, word};
 use crate::problem::Answer;
 use holm_desk::{ClusterChange, HostChange, Row, View, host_state};
 use holm_model::clusters::{Cluster, PlacementPolicy};
-use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, Schedulable};
+use holm_model::hosts::{Accelerator, Host, HostFacts, HostPhase, HugePages, NumaNode, PciDevice, Schedulable};
+use holm_model::samples::HostSample;
 use holm_model::users::JoinToken;
 use holm_wire::v1;
+
+const SCHEDULABLE: &[(&str, Schedulable)] = &[
+    ("enabled", Schedulable::Enabled),
+    ("draining", Schedulable::Draining),
+    ("disabled", Schedulable::Disabled),
+    ("offline", Schedulable::Offline),
+];
 
 /// A host.
 #[must_use]
@@ -19,6 +27,9 @@ pub fn host(row: &Row<Host>, view: &View) -> v1::Host {
         meta: meta(row, &host.meta),
         cluster: host.cluster.0,
         state: host_state(host).into(),
+        schedulable: super::vms::word_of(host.spec.schedulable, SCHEDULABLE),
+        reserved_cpu: cores(host.spec.reserved_cpu),
+        reserved_memory_mib: host.spec.reserved_memory_mib,
         connected: host.status.connected,
         last_seen: host.status.last_seen.to_string(),
         vms: booked.vms.into(),
@@ -74,6 +85,46 @@ fn facts(facts: &HostFacts) -> v1::HostFacts {
         agent_version: facts.agent_version.clone(),
         uefi: facts.uefi,
         interfaces: facts.interfaces.clone(),
+        numa: facts.numa.iter().map(numa).collect(),
+        pci: facts.pci.iter().map(pci).collect(),
+    }
+}
+
+fn numa(node: &NumaNode) -> v1::NumaNode {
+    let pool = |pool: &HugePages| v1::HugePages { size_kib: pool.size_kib, pages: pool.pages, free: pool.free };
+    v1::NumaNode {
+        id: node.id,
+        cores: node.cores.clone(),
+        memory_mib: node.memory_mib,
+        free_mib: node.free_mib,
+        huge_pages: node.huge_pages.iter().map(pool).collect(),
+        distances: node.distances.clone(),
+    }
+}
+
+fn pci(device: &PciDevice) -> v1::PciDevice {
+    v1::PciDevice {
+        address: device.address.clone(),
+        vendor: format!("{:04x}", device.vendor),
+        device: format!("{:04x}", device.device),
+        class: format!("{:04x}", device.class),
+        numa_node: device.numa_node,
+        driver: device.driver.clone(),
+        iommu_group: device.iommu_group,
+    }
+}
+
+/// What a host measured at one moment.
+#[must_use]
+pub fn sample(sample: &HostSample) -> v1::HostSample {
+    v1::HostSample {
+        at: sample.at.to_string(),
+        cpu_used: cores(sample.cpu_used),
+        cpu_free: cores(sample.cpu_free),
+        memory_used_kib: sample.memory_used_kib,
+        memory_free_kib: sample.memory_free_kib,
+        rx_bytes: sample.rx_bytes,
+        tx_bytes: sample.tx_bytes,
     }
 }
 
@@ -82,12 +133,6 @@ fn facts(facts: &HostFacts) -> v1::HostFacts {
 /// # Errors
 /// When a word is unknown or the number of cores makes no sense.
 pub fn change(change: v1::HostChange) -> Answer<HostChange> {
-    const WORDS: &[(&str, Schedulable)] = &[
-        ("enabled", Schedulable::Enabled),
-        ("draining", Schedulable::Draining),
-        ("disabled", Schedulable::Disabled),
-        ("offline", Schedulable::Offline),
-    ];
     let reserved_cpu = match change.reserved_cpu {
         // Nothing kept back is a fine wish here, though no VM could be that small.
         Some(0.0) => Some(holm_model::CpuShare(0)),
@@ -95,7 +140,7 @@ pub fn change(change: v1::HostChange) -> Answer<HostChange> {
     };
     Ok(HostChange {
         meta: super::meta_change(change.meta)?,
-        schedulable: change.schedulable.map(|given| word("schedulable", &given, WORDS)).transpose()?,
+        schedulable: change.schedulable.map(|given| word("schedulable", &given, SCHEDULABLE)).transpose()?,
         reserved_cpu,
         reserved_memory_mib: change.reserved_memory_mib,
     })
@@ -109,6 +154,8 @@ pub fn cluster(row: &Row<Cluster>, view: &View) -> v1::Cluster {
         meta: meta(row, &row.value.meta),
         policy: super::vms::word_of(row.value.spec.policy, super::vms::POLICIES),
         hosts: view.hosts_in(row.value.id).into_iter().map(|host| host.0).collect(),
+        datastores: view.datastores_in(row.value.id).into_iter().map(|datastore| datastore.0).collect(),
+        networks: view.networks_in(row.value.id).into_iter().map(|network| network.0).collect(),
     }
 }
 

@@ -4,11 +4,14 @@
 pub mod accounting;
 pub mod acls;
 pub mod attributes;
+pub mod datastores;
 pub mod hosts;
 pub mod images;
+pub mod network_templates;
 pub mod networks;
 pub mod operations;
 pub mod quotas;
+pub mod security_groups;
 pub mod sessions;
 pub mod users;
 pub mod vdcs;
@@ -17,7 +20,7 @@ pub mod vm_schedule;
 pub mod vms;
 
 use crate::problem::{Answer, Refusal};
-use holm_desk::{MetaChange, Row};
+use holm_desk::{Caller, Error, MetaChange, Row, Seen, View};
 use holm_model::{LockLevel, Meta, Permissions, Trouble, TroubleClass};
 use holm_wire::v1;
 
@@ -106,6 +109,15 @@ pub fn share(field: &str, cores: f64) -> Answer<holm_model::CpuShare> {
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 1..=1e6 just above")]
     Ok(holm_model::CpuShare(hundredths as u32))
+}
+
+/// The id of an object that a field names by id or name.
+///
+/// # Errors
+/// When there is none that the caller may see, or several.
+pub fn id_of<T: Seen>(field: &str, key: &str, view: &View, caller: &Caller) -> Answer<T::Id> {
+    let row = view.get::<T>(caller, key).map_err(|error: Error| error.field(field))?;
+    Ok(row.value.id())
 }
 
 /// Finds a word among those a field knows.

@@ -33,6 +33,7 @@ impl Clock for WallClock {
 /// A cloud without hosts, its API listening on loopback.
 pub struct Cloud {
     pub desk: Desk,
+    pub store: Store,
     pub links: Links,
     pub admin: Caller,
     pub token: String,
@@ -93,6 +94,7 @@ impl Cloud {
         });
         Self {
             desk,
+            store,
             links,
             admin,
             token: issued.secret.0,
@@ -334,6 +336,13 @@ impl FakeAgent {
 
 pub fn hello(cloud: &Cloud, host: HostId) -> Frame {
     Frame::Hello { protocol: PROTOCOL, cloud: cloud.desk.view().cloud(), host, version: "test".into() }
+}
+
+/// One object with the fields of another over its own.
+pub fn merged(mut one: serde_json::Value, other: serde_json::Value) -> serde_json::Value {
+    let fields = one.as_object_mut().expect("an object");
+    fields.extend(other.as_object().expect("an object").clone());
+    one
 }
 
 /// Waits until a condition holds.

@@ -5,14 +5,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// `POST /clusters`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterCreate {
     /// Its name.
     pub name: String,
-    /// `spread` (default) or `pack`.
+    /// `spread` (default), `pack` or `load`.
     #[serde(default)]
     pub policy: Option<String>,
+    /// Free text kept with it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `PATCH /clusters/{cluster}`.
@@ -22,7 +26,7 @@ pub struct ClusterChange {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: MetaChange,
-    /// `spread` or `pack`.
+    /// `spread`, `pack` or `load`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
 }
@@ -35,8 +39,14 @@ pub struct Cluster {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: Meta,
-    /// `spread` or `pack`.
+    /// `spread`, `pack` or `load`.
     pub policy: String,
     /// Ids of its hosts.
     pub hosts: Vec<u32>,
+    /// Ids of the datastores that its hosts reach.
+    #[serde(default)]
+    pub datastores: Vec<u32>,
+    /// Ids of the networks that are on its hosts.
+    #[serde(default)]
+    pub networks: Vec<u32>,
 }

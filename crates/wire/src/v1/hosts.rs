@@ -14,8 +14,17 @@ pub struct Host {
     pub meta: Meta,
     /// Id of its cluster.
     pub cluster: u32,
-    /// `joining`, `ready`, `lost`, `draining` or `disabled`.
+    /// `joining`, `ready`, `lost`, `draining`, `disabled` or `offline`.
     pub state: String,
+    /// Whether users let new VMs be placed there: `enabled`, `draining`, `disabled` or `offline`.
+    #[serde(default)]
+    pub schedulable: String,
+    /// Cores kept back from VMs.
+    #[serde(default)]
+    pub reserved_cpu: f64,
+    /// Memory kept back from VMs, MiB.
+    #[serde(default)]
+    pub reserved_memory_mib: u64,
     /// Whether its link is open.
     pub connected: bool,
     /// When it was last heard of.
@@ -86,6 +95,105 @@ pub struct HostFacts {
     pub uefi: bool,
     /// Interfaces that a bridge network may use.
     pub interfaces: Vec<String>,
+    /// Its NUMA nodes, by number.
+    #[serde(default)]
+    pub numa: Vec<NumaNode>,
+    /// Its PCI devices other than bridges, by address.
+    #[serde(default)]
+    pub pci: Vec<PciDevice>,
+}
+
+/// Processors and memory that are near to each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NumaNode {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// Its physical cores, each with the logical processors that share it.
+    pub cores: Vec<Vec<u32>>,
+    /// Its memory, MiB.
+    pub memory_mib: u64,
+    /// What of it is free, MiB.
+    pub free_mib: u64,
+    /// Its pools of huge pages, by page size.
+    pub huge_pages: Vec<HugePages>,
+    /// Distances to the nodes of the host, in their order; 10 is the node itself.
+    pub distances: Vec<u32>,
+}
+
+/// A pool of huge pages of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HugePages {
+    /// Size of a page, KiB.
+    pub size_kib: u64,
+    /// How many there are.
+    pub pages: u64,
+    /// How many are free.
+    pub free: u64,
+}
+
+/// A PCI device, as the host's kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PciDevice {
+    /// Domain, bus, slot and function.
+    #[schema(example = "0000:01:00.0")]
+    pub address: String,
+    /// Who made it, four hex digits.
+    #[schema(example = "8086")]
+    pub vendor: String,
+    /// What it is by its maker's numbers, four hex digits.
+    pub device: String,
+    /// Class and subclass, four hex digits.
+    pub class: String,
+    /// The NUMA node it is near to, where the kernel knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa_node: Option<u32>,
+    /// The driver that has it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The group of devices that can only be given away together; absent without an IOMMU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iommu_group: Option<u32>,
+}
+
+/// `POST /hosts`: a host that no machine is yet. A machine joins as it with a join token of its name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostCreate {
+    /// Its name.
+    pub name: String,
+    /// Its cluster, by id or name; default `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Free text kept with it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `GET /hosts/{host}/samples`: what a host measured lately, oldest first. It is kept in memory only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct HostSamples {
+    /// The samples.
+    pub items: Vec<HostSample>,
+}
+
+/// How busy a host was over the time since its sample before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct HostSample {
+    /// When it was taken.
+    pub at: String,
+    /// Cores that were used.
+    pub cpu_used: f64,
+    /// Cores that were idle.
+    pub cpu_free: f64,
+    /// Memory in use, KiB.
+    pub memory_used_kib: u64,
+    /// Memory that programs could still have, KiB.
+    pub memory_free_kib: u64,
+    /// Bytes received over its network interfaces since it booted.
+    pub rx_bytes: u64,
+    /// Bytes sent likewise.
+    pub tx_bytes: u64,
 }
 
 /// `PATCH /hosts/{host}`.
@@ -95,7 +203,7 @@ pub struct HostChange {
     /// Name, ownership, permissions, attributes.
     #[serde(flatten)]
     pub meta: MetaChange,
-    /// `enabled`, `draining` or `disabled`.
+    /// `enabled`, `draining`, `disabled` or `offline`.
     #[serde(default)]
     pub schedulable: Option<String>,
     /// Cores kept back from VMs.

@@ -10,9 +10,12 @@ pub async fn calls(c: &mut Contract) {
     assert!(templates.len() >= 5, "{templates:?}");
     for (noun, one, key) in [
         ("clusters", "cluster", "default"),
+        ("datastores", "datastore", "default"),
         ("hosts", "host", "edge"),
         ("images", "image", "linux"),
+        ("network-templates", "network_template", "tenant"),
         ("networks", "network", "default"),
+        ("security-groups", "security_group", "default"),
         ("vms", "vm", "web"),
     ] {
         let template = format!("/api/v1/{noun}/{{{one}}}/lock");
