@@ -131,6 +131,10 @@ fn sources(dir: &Path, complaints: &mut Vec<String>) -> Result<()> {
             }
             continue;
         }
+        // In a second working tree of the same clone it is a file.
+        if name == ".git" {
+            continue;
+        }
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let shown = path.strip_prefix("./").unwrap_or(&path).display();
         if name.ends_with(".rs") && text.lines().count() > WALL {
