@@ -92,7 +92,7 @@ Sizes: 512M, 20G, 1T; a bare number is MiB. A file given with -f has the fields 
     /// Change what hosts must be like for a VM, or what its guest is told.
     #[command(after_help = "Examples:
   holm vm change web --requirements 'CLUSTER = \"berlin\" & FREE_CPU > 200' --rank FREE_MEMORY
-  holm vm change web --requirements ''
+  holm vm change web --requirements=
   holm vm change web --env STAGE=live --unset-env DEBUG
 
 What the guest is told takes effect at its next start. Cores, memory and disks: holm vm resize.")]

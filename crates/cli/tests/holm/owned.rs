@@ -102,11 +102,11 @@ fn locks_are_put_and_taken_away() {
     locked       against manage by user anna since 2026-11-28T10:00:00Z
 
     Disks:
-    DISK  IMAGE  SIZE
+    DISK  IMAGE  SIZE    NOTE
     0     1      10 GiB
 
     Network cards:
-    NIC  NETWORK  IPV4       IPV6  MAC
+    NIC  NETWORK  IPV4       IPV6  MAC                NOTE
     0    0        10.77.0.5        02:00:00:00:00:01
 
     Attributes:

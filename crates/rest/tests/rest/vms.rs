@@ -6,7 +6,9 @@ use holm_desk::{Intent, RoleDraft, SecurityGroupDraft, VmGroupDraft};
 use holm_model::VmId;
 use holm_model::host_plan::HostReport;
 use holm_model::vms::{Observed, VmStatus};
+use holm_wire::host::{Frame, Message};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A VM and the host it is on.
 struct Stage<'a> {
@@ -28,30 +30,37 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// The host says that a generation is in effect, and that the guest does this.
+    /// The host says that a generation is in effect, and that the guest does this. A word about a VM that the engine is
+    /// just moving does not count, so it says so again, with the newest plan, until it does.
     async fn settled(&mut self, generation: u64, observed: Observed) {
-        let vm = self.vm;
-        let plan = loop {
-            let plan = self.agent.plan_with(vm).await;
-            if plan.vms.iter().any(|planned| planned.id.0 == vm && planned.generation >= generation) {
-                break plan;
+        let (vm, at) = (self.vm, format!("/api/v1/vms/{}", self.vm));
+        let mut plan = self.agent.plan_with(vm).await;
+        for _ in 0..200 {
+            while let Ok(message) = self.agent.from.try_recv() {
+                if let Message::Frame(Frame::Plan(newer)) = message {
+                    plan = *newer;
+                }
             }
-        };
-        let planned = plan.vms.iter().find(|planned| planned.id.0 == vm).unwrap();
-        let status = VmStatus {
-            observed,
-            generation: planned.generation,
-            boot_seq: planned.boot_seq,
-            ever_started: true,
-            ..VmStatus::default()
-        };
-        let report =
-            HostReport { applied_revision: plan.revision, vms: vec![(VmId(vm), status)], ..HostReport::default() };
-        let applied = planned.generation;
-        self.agent.report(report).await;
-        let (cloud, at) = (&self.c.cloud, format!("/api/v1/vms/{vm}"));
-        until("the report is taken", async || cloud.get(&at).await.1["applied_generation"].as_u64() >= Some(applied))
-            .await;
+            if let Some(planned) =
+                plan.vms.iter().find(|planned| planned.id.0 == vm && planned.generation >= generation)
+            {
+                let status = VmStatus {
+                    observed,
+                    generation: planned.generation,
+                    boot_seq: planned.boot_seq,
+                    ever_started: true,
+                    ..VmStatus::default()
+                };
+                let vms = vec![(VmId(vm), status)];
+                self.agent.report(HostReport { applied_revision: plan.revision, vms, ..HostReport::default() }).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if self.c.cloud.get(&at).await.1["applied_generation"].as_u64() >= Some(generation.max(1)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(80)).await;
+        }
+        panic!("never: generation {generation} of vm {vm} is in effect");
     }
 
     fn paths(&self, below: &str) -> (String, String) {
