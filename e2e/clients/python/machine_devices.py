@@ -193,7 +193,7 @@ def deploying_says_where(cloud):
     refused(pyone.OneException, one.vm.deploy, vm, host, False, -1, "NIC=[NIC_ID=0,NETWORK_ID=0]")
     one.vm.deploy(vm, host, False, 0, "")
     info = cloud.vm_state(vm, 3, 3)
-    equal((info.HISTORY_RECORDS.HISTORY[-1].HID, info.HISTORY_RECORDS.HISTORY[-1].DS_ID), (host, "0"), "where it is")
+    equal((info.HISTORY_RECORDS.HISTORY[-1].HID, info.HISTORY_RECORDS.HISTORY[-1].DS_ID), (host, 0), "where it is")
     cloud.end(vm)
     large = one.vm.allocate(f'NAME="{cloud.fresh("vm")}"\nCPU=900\nMEMORY=16', True)
     one.vm.deploy(large, host, False)
