@@ -19,7 +19,7 @@ use holm_plan::quotas::{self, FIXED, keys, limits, show};
 use holm_store::{State, Tx};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Amounts by metric, in hundredths, under the names of [`Limits`].
+/// Amounts by metric, in hundredths, under the names of [`Limits`](holm_model::quotas::Limits).
 pub type Amounts = BTreeMap<String, i64>;
 
 /// What one object, or all objects of somebody together, use.
