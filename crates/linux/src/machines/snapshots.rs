@@ -11,7 +11,9 @@ use super::qmp::{Qmp, QmpError};
 use super::record::{self, SnapshotNote};
 use super::{save, tool};
 use holm_driver::{Fault, MachineOrder};
+use holm_model::VmId;
 use holm_model::host_plan::SnapshotRef;
+use holm_model::vms::Bound;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -234,6 +236,14 @@ pub(super) async fn forget(
     Ok(())
 }
 
+/// The machine without what names it and what ties it to its host: neither is in its memory, and both change when it moves.
+fn level(mut note: SnapshotNote) -> SnapshotNote {
+    note.plan.id = VmId(0);
+    note.plan.uuid = Default::default();
+    note.plan.bound = Bound::default();
+    note
+}
+
 /// Goes back to a snapshot. The caller holds the guest's turn.
 pub(super) async fn revert(
     guest: &Guest,
@@ -257,7 +267,7 @@ pub(super) async fn revert(
         (SnapshotRef::Vm { snapshot }, Some(qmp), Found::Live(live)) => {
             let note: Option<SnapshotNote> = record::read(&guest.dirs.data, &note_name(snapshot));
             let now = live.started().map(|s| SnapshotNote { plan: s.plan, sockets: s.sockets });
-            if note.is_none() || note != now {
+            if note.is_none() || note.map(level) != now.map(level) {
                 let says = "its hardware was another then; give it the disks, network cards and memory it had";
                 return Err(refused(verb, which, guest, says));
             }
