@@ -172,6 +172,8 @@ impl View {
             .map(|kind| kind.noun().replace('_', " "))
             .collect();
         let what = match acl.scope {
+            // What is to be made is not there yet.
+            AclScope::All if acl.rights == Rights::CREATE => format!("a {}", listed(&nouns, "or")),
             AclScope::All => format!("every {}", listed(&nouns, "or")),
             AclScope::One(id) => format!("the {} with id {id}", listed(&nouns, "or")),
             AclScope::Group(id) => format!("every {} of group {}", listed(&nouns, "or"), called::<Group>(self, id)),

@@ -45,6 +45,7 @@ impl Noun for Vdc {
         groups
             .chain(own("clusters", &self.clusters))
             .chain(own("hosts", &self.hosts))
+            .chain(own("datastores", &self.datastores))
             .chain(own("networks", &self.networks))
             .collect()
     }

@@ -112,7 +112,7 @@ impl<'a> Stage<'a> {
 /// Calls every operation on VMs that the contract does not call itself.
 pub async fn every_operation(c: &mut Contract, agent: &mut FakeAgent) {
     let (admin, intent) = (c.cloud.admin.clone(), Intent::default());
-    let groups = SecurityGroupDraft { name: "web".into(), ..SecurityGroupDraft::default() };
+    let groups = SecurityGroupDraft { name: "door".into(), ..SecurityGroupDraft::default() };
     c.cloud.desk.security_group_create(&admin, &intent, groups).await.unwrap();
     let group = VmGroupDraft {
         name: "shop".into(),
@@ -168,11 +168,11 @@ async fn devices(c: &mut Contract, agent: &mut FakeAgent) {
     )
     .await;
     s.refused(400, "PATCH", "/nics/0", Some(json!({"security_groups": []}))).await;
-    let grouped = s.ask("PUT", "/nics/0/security-groups/web", None, Running).await;
+    let grouped = s.ask("PUT", "/nics/0/security-groups/door", None, Running).await;
     assert_eq!(grouped["vm"]["nics"][0]["security_groups"].as_array().unwrap().len(), 2);
-    s.refused(409, "PUT", "/nics/0/security-groups/web", None).await;
+    s.refused(409, "PUT", "/nics/0/security-groups/door", None).await;
     s.refused(404, "PUT", "/nics/0/security-groups/nobody", None).await;
-    s.ask("DELETE", "/nics/0/security-groups/web", None, Running).await;
+    s.ask("DELETE", "/nics/0/security-groups/door", None, Running).await;
     s.refused(409, "DELETE", "/nics/0", None).await;
     s.ask("DELETE", "/nics/1", None, Running).await;
     s.ask("DELETE", "/nics/0", None, Running).await;
@@ -277,6 +277,11 @@ async fn places(c: &mut Contract, agent: &mut FakeAgent) {
     let mut s = Stage::new(c, agent, "mover", json!({"requirements": "NAME = \"edge\""})).await;
     s.refused(400, "POST", "/migrate", Some(json!({"host": "edge", "how": "stop"}))).await;
     s.just("PATCH", "", Some(json!({"requirements": ""}))).await;
+    // Nothing moves to a host that has not reported.
+    s.refused(409, "POST", "/migrate", Some(json!({"host": other.to_string(), "how": "stop"}))).await;
+    let _there = FakeAgent::connected(&s.c.cloud, other).await;
+    let path = format!("/api/v1/hosts/{other}");
+    until("the other host has reported", async || s.c.cloud.get(&path).await.1["state"] == "ready").await;
     s.just("POST", "/migrate", Some(json!({"host": other.to_string(), "how": "stop"}))).await;
 
     let held = json!({"name": "held", "kernel": "linux", "nics": [], "hold": true});

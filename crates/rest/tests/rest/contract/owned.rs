@@ -11,6 +11,7 @@ pub async fn calls(c: &mut Contract) {
     for (noun, one, key) in [
         ("clusters", "cluster", "default"),
         ("datastores", "datastore", "default"),
+        ("documents", "document", "copy"),
         ("hosts", "host", "edge"),
         ("images", "image", "linux"),
         ("network-templates", "network_template", "tenant"),
