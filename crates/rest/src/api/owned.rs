@@ -75,7 +75,6 @@ pub(crate) fn created<T: Shown>(api: &Api, caller: &Caller, row: &Row<T>) -> Ans
 }
 
 /// The change of a noun that has nothing to change but what every owned object has.
-#[allow(dead_code, reason = "for nouns whose change is only that")]
 pub(crate) async fn change<T: Shown + Owned>(api: &Api, key: &str, command: Command<v1::MetaChange>) -> Answer {
     let change = convert::meta_change(command.body)?;
     let row = api.desk().meta_change::<T>(&command.caller, &command.intent, key, change).await?;
