@@ -428,14 +428,18 @@ fn on(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) ->
     let name = &host.meta.name;
     let status = &vm.status;
     let pinned = vm.spec.placement.host == Some(host.id);
-    // From its first start its disks are worth keeping: then it goes nowhere without them.
-    let may_leave = !status.ever_started && !pinned;
+    // From its first start its disks are worth keeping: then it goes nowhere without them. One that somebody sent away
+    // may have started unheard of, and leaves once its host has said what there is.
+    let sent_away = vm.spec.placement.away || vm.spec.placement.then.is_some();
+    let may_leave = !status.ever_started && !pinned && !sent_away;
     let said = status.message.as_deref().unwrap_or("it gave no reason").trim_end_matches('.');
 
     if let Some(verdict) = ending(vm, host, world, now).or_else(|| departure(vm, host, world, board)) {
         return verdict;
     }
-    if may_leave && host.spec.schedulable == Schedulable::Draining {
+    // What a host out of touch has made of it meanwhile is not known, and may be hours of a guest's work.
+    let heard = host.status.connected && status.observed != Observed::Unknown;
+    if may_leave && heard && host.spec.schedulable == Schedulable::Draining {
         return Verdict::Do(Step::Leave {
             why: format!("Host {name} is draining and the VM never started there."),
             refused: false,

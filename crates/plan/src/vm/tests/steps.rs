@@ -40,15 +40,40 @@ fn a_pinned_or_started_vm_stays_where_it_is() {
     world.host_mut(1).spec.schedulable = Schedulable::Draining;
     let mut vm = sample_vm(7);
     vm.phase = VmPhase::On(HostId(1));
+    vm.status.observed = Observed::Preparing;
     let verdict = |vm: &Vm| next(vm, &world, &Board::new(&world), NOW);
     assert!(matches!(verdict(&vm), Verdict::Do(Step::Leave { refused: false, .. })));
     vm.status.ever_started = true;
     assert!(!matches!(verdict(&vm), Verdict::Do(_)));
     vm.status.ever_started = false;
+    // What somebody sent away keeps what it may have written, until its host has said that there is nothing.
+    vm.spec.placement.away = true;
+    assert!(!matches!(verdict(&vm), Verdict::Do(_)));
+    vm.status.refused = true;
+    assert!(!matches!(verdict(&vm), Verdict::Do(_)));
+    vm.status.refused = false;
+    vm.spec.placement.away = false;
     vm.spec.placement.host = Some(HostId(1));
     assert!(!matches!(verdict(&vm), Verdict::Do(_)));
     vm.status.refused = true;
     assert!(matches!(verdict(&vm), Verdict::Stuck(t) if t.class == TroubleClass::Permanent));
+}
+
+/// A site that is cut off may have run the guest for hours, unheard of: draining its host loses nothing of that.
+#[test]
+fn what_a_host_out_of_touch_made_of_a_vm_is_not_thrown_away() {
+    let told = [Event::Engine, Event::SendPlan(0), Event::DeliverPlan(0), Event::Work(0), Event::Lose(0)];
+    for asked in [None, Some(Event::Act(VmVerb::Undeploy)), Some(Event::Power(Power::Off))] {
+        let mut cloud = Cloud::new(Without::Nothing);
+        let events = told.iter().cloned().chain(asked);
+        for event in events.chain([Event::GuestWrites(0), Event::Drain(0), Event::Engine]) {
+            cloud.happen(&event);
+            assert_eq!(cloud.wrong(), None, "after {event:?}");
+        }
+        assert_eq!(vm_of(&cloud).phase, VmPhase::On(HostId(1)));
+        assert_eq!(cloud.end_well(), None);
+        assert_eq!(cloud.machines[&HostId(1)].written, 1);
+    }
 }
 
 #[test]
