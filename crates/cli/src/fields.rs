@@ -2,8 +2,9 @@
 //!
 //! Every function here reads one word and says what is wrong with it; clap adds which flag it belongs to.
 
+use crate::args::vm_groups::Names;
 use holm_model::units;
-use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RangeCreate, RoleChoice, Rule};
+use holm_wire::v1::{DiskCreate, DiskResize, NicCreate, RangeCreate, RoleChoice, RoleCreate, Rule, UserInput};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -217,6 +218,68 @@ pub fn role(text: &str) -> Result<RoleChoice, String> {
         }
         _ => Err("write GROUP:ROLE such as shop:web".into()),
     }
+}
+
+/// `NAME,policy=POLICY,host=HOST,not-host=HOST`, a role to be made; hosts may be given several times.
+///
+/// # Errors
+/// When a key is unknown, or the name is missing.
+pub fn role_create(text: &str) -> Result<RoleCreate, String> {
+    let (name, rest) = text.split_once(',').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    if name.is_empty() || name.contains('=') {
+        return Err("write NAME, or NAME,policy=POLICY,host=HOST,not-host=HOST".into());
+    }
+    let mut role = RoleCreate { name: name.to_owned(), ..RoleCreate::default() };
+    for (key, value) in rest.map(settings).transpose()?.unwrap_or_default() {
+        match key {
+            "policy" if ["none", "affined", "anti-affined", "anti_affined"].contains(&value) => {
+                role.policy = Some(value.replace('-', "_"));
+            }
+            "policy" => return Err(format!("policy: {value:?} is none of none, affined and anti-affined")),
+            "host" => role.hosts.push(value.to_owned()),
+            "not-host" => role.not_hosts.push(value.to_owned()),
+            _ => return Err(format!("{key:?} is no setting of a role; write policy, host or not-host")),
+        }
+    }
+    Ok(role)
+}
+
+/// Several names with commas between.
+///
+/// # Errors
+/// When one is empty.
+pub fn names(text: &str) -> Result<Names, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) { Err("write NAME,NAME".into()) } else { Ok(Names(names)) }
+}
+
+/// `NAME,kind=KIND,description=TEXT,options=A;B,default=A,mandatory=yes`: a question of a template.
+///
+/// # Errors
+/// When a key is unknown, or the name is missing.
+pub fn question(text: &str) -> Result<UserInput, String> {
+    let (name, rest) = text.split_once(',').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    if !is_attribute(name) {
+        return Err(
+            "write NAME,kind=KIND,description=TEXT,options=A;B,default=A,mandatory=yes; the NAME in capitals".into()
+        );
+    }
+    let mut input = UserInput { name: name.to_owned(), ..UserInput::default() };
+    for (key, value) in rest.map(settings).transpose()?.unwrap_or_default() {
+        match key {
+            "kind" => value.clone_into(&mut input.kind),
+            "description" => value.clone_into(&mut input.description),
+            "options" => input.options = value.split(';').map(|option| option.trim().to_owned()).collect(),
+            "default" => input.default = Some(value.to_owned()),
+            "mandatory" => input.mandatory = yes_or_no(key, value)?,
+            _ => {
+                return Err(format!(
+                    "{key:?} is no setting of a question; write kind, description, options, default or mandatory"
+                ));
+            }
+        }
+    }
+    Ok(input)
 }
 
 /// A number of hours, as `6h` or `2d`.
@@ -507,6 +570,17 @@ mod tests {
         }
         assert_eq!(role("shop:web").map(|of| (of.group, of.role)), Ok(("shop".into(), "web".into())));
         assert!(role("shop").is_err());
+        let made = role_create("db,policy=anti-affined,host=a,host=b,not-host=c").expect("a role");
+        assert_eq!((made.policy.as_deref(), made.hosts.len(), made.not_hosts.len()), (Some("anti_affined"), 2, 1));
+        for text in ["", "policy=affined", "db,policy=alone", "db,color=red"] {
+            assert!(role_create(text).is_err(), "{text}");
+        }
+        let asked = question("STAGE,kind=list,options=test;live,default=test,mandatory=yes").expect("a question");
+        assert_eq!((asked.options.len(), asked.mandatory, asked.default.as_deref()), (2, true, Some("test")));
+        for text in ["stage", "STAGE,kind", "STAGE,color=red", "STAGE,mandatory=perhaps"] {
+            assert!(question(text).is_err(), "{text}");
+        }
+        assert!(names("a,,b").is_err());
     }
 
     #[test]

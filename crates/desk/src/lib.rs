@@ -66,6 +66,8 @@ mod vm_devices;
 mod vm_groups;
 mod vm_schedule;
 mod vm_snapshots;
+pub mod vm_template;
+mod vm_templates;
 mod vms;
 mod zones;
 
@@ -113,6 +115,7 @@ pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
 pub use vm_actions::{Deployment, Recovery};
 pub use vm_groups::VmGroupContent;
 pub use vm_schedule::admit_scheduled;
+pub use vm_templates::TemplateUse;
 pub use vms::{PowerAction, VmChange};
 pub use zones::ZoneChange;
 

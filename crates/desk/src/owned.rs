@@ -65,7 +65,7 @@ impl MetaChange {
     }
 }
 
-fn check_attributes<T: Owned>(value: &T, before: &Attributes, caller: &Caller) -> Result<(), Error> {
+pub(crate) fn check_attributes<T: Owned>(value: &T, before: &Attributes, caller: &Caller) -> Result<(), Error> {
     let after = &value.owned().attributes;
     after.check()?;
     restricted::check_change(T::KIND, before, after, caller)

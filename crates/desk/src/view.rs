@@ -2,7 +2,7 @@
 
 use crate::caller::administers;
 use crate::list::Listed;
-use crate::{Caller, Error, ErrorKind};
+use crate::{Caller, Error, ErrorKind, Intent};
 use holm_model::acl::{Acl, AclKind};
 use holm_model::clusters::Cluster;
 use holm_model::datastores::Datastore;
@@ -403,6 +403,11 @@ impl View {
     #[must_use]
     pub fn row<T: Seen>(&self, id: T::Id) -> Option<Arc<Row<T>>> {
         self.0.get::<T>(id).cloned()
+    }
+
+    /// Whether a request with this key was carried out before.
+    pub(crate) fn is_repeated(&self, caller: &Caller, intent: &Intent) -> bool {
+        intent.idempotency_key.as_deref().is_some_and(|key| self.0.operation_by_key(caller.user_id(), key).is_some())
     }
 
     /// The public state of a VM.

@@ -5,6 +5,7 @@
 
 use crate::acl::require_create;
 use crate::change::{Asked, Left, check_name_free};
+use crate::owned::MetaChange;
 use crate::view::{find_id, see};
 use crate::vm_actions::Did;
 use crate::{Accepted, Caller, Desk, Error, ErrorKind, Intent, restricted};
@@ -98,7 +99,7 @@ impl Desk {
         .await
     }
 
-    /// Changes the sets of roles that belong together and apart, and the attributes. What is placed from now on follows
+    /// Changes what every owned object has, the sets of roles that belong together and apart, and the attributes. What is placed from now on follows
     /// the new sets.
     ///
     /// # Errors
@@ -108,9 +109,11 @@ impl Desk {
         caller: &Caller,
         intent: &Intent,
         id: VmGroupId,
+        meta: MetaChange,
         work: impl FnOnce(&mut VmGroupContent) -> Result<(), Error> + Send + 'static,
     ) -> Result<Arc<Row<VmGroup>>, Error> {
-        self.edit::<VmGroup>(caller, intent, id, "vm_group.change", Access::Manage, move |_, asked, group| {
+        self.edit::<VmGroup>(caller, intent, id, "vm_group.change", Access::Manage, move |tx, asked, group| {
+            meta.apply(tx, asked, group)?;
             let before = group.meta.attributes.clone();
             let mut content = VmGroupContent {
                 affined: std::mem::take(&mut group.affined),

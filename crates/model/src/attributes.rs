@@ -1,5 +1,11 @@
 //! The opaque attributes bag: whatever a user wants to keep with an object and Holm does not interpret.
 
+mod merge;
+mod reading;
+
+pub use merge::merge;
+pub use reading::{Reading, Vector, decimal, integer, is_yes, list};
+
 use crate::Invalid;
 use serde::{Deserialize, Serialize};
 

@@ -27,7 +27,7 @@ mod request;
 mod service;
 mod states;
 pub mod template;
-mod vm_template;
+mod vm_conf;
 pub mod xml;
 pub mod xmlrpc;
 

@@ -14,16 +14,12 @@
 //! What the attributes mean is not known here. Start reading at [`parse`]; [`Reading`] and [`Vector`] are how methods
 //! look values up, [`merge`] is how an update in append mode works, [`substitute()`] replaces variables.
 
-mod merge;
-mod reading;
-mod substitute;
 mod text;
 mod write;
 mod xml;
 
-pub use merge::merge;
-pub use reading::{Reading, Vector, decimal, integer, is_yes, list};
-pub use substitute::{Lookup, TooLong, substitute};
+pub use holm_desk::vm_template::{Lookup, TooLong, substitute};
+pub use holm_model::attributes::{Reading, Vector, decimal, integer, is_yes, list, merge};
 pub use write::{to_text, to_xml};
 
 use holm_model::{AttributeValue, Attributes};

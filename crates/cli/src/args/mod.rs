@@ -11,9 +11,11 @@ pub mod networks;
 pub mod owned;
 pub mod quotas;
 pub mod security_groups;
+pub mod templates;
 pub mod users;
 pub mod vm_actions;
 pub mod vm_devices;
+pub mod vm_groups;
 pub mod vm_schedule;
 pub mod vms;
 
@@ -187,6 +189,12 @@ pub enum Command {
     /// Who did what, and what came of it; for administrators.
     #[command(subcommand)]
     Audit(acls::AuditCommand),
+    /// What VMs are made from.
+    #[command(subcommand, visible_alias = "templates")]
+    Template(templates::TemplateCommand),
+    /// Roles whose VMs should, or should not, share hosts.
+    #[command(subcommand, visible_alias = "vm-groups")]
+    VmGroup(vm_groups::VmGroupCommand),
     /// What happens, as it happens.
     #[command(subcommand, visible_alias = "events")]
     Event(access::EventCommand),

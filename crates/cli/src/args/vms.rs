@@ -163,6 +163,23 @@ pub struct VmCreateArgs {
     /// Its name; may come from the file.
     #[arg(required_unless_present = "file")]
     pub name: Option<String>,
+    /// What it is to be.
+    #[command(flatten)]
+    pub spec: VmSpecArgs,
+    /// Whom it is to belong to; default you.
+    #[arg(long, value_name = "USER")]
+    pub owner: Option<String>,
+    /// The group it is to belong to; default the owner's.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Whether to stay until it runs.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// What a VM is to be.
+#[derive(Debug, Default, Args)]
+pub struct VmSpecArgs {
     /// Begin with the request in this JSON or YAML file; `-` is standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<String>,
@@ -244,12 +261,6 @@ pub struct VmCreateArgs {
     /// Let it wait until it is released.
     #[arg(long, help_heading = "Placement")]
     pub hold: bool,
-    /// Whom it is to belong to; default you.
-    #[arg(long, value_name = "USER")]
-    pub owner: Option<String>,
-    /// The group it is to belong to; default the owner's.
-    #[arg(long, value_name = "GROUP")]
-    pub group: Option<String>,
     /// Whether to start it; default on.
     #[arg(long, value_enum)]
     pub power: Option<Power>,
@@ -259,9 +270,6 @@ pub struct VmCreateArgs {
     /// Free text kept with it; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::fields::pair)]
     pub attribute: Vec<(String, String)>,
-    /// Whether to stay until it runs.
-    #[command(flatten)]
-    pub wait: WaitArgs,
 }
 
 /// Machine types.

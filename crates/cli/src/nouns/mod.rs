@@ -24,11 +24,13 @@ mod second_factor;
 mod security_groups;
 mod session;
 mod status;
+mod templates;
 mod users;
 mod vdcs;
 mod vm_actions;
 mod vm_create;
 mod vm_devices;
+mod vm_groups;
 mod vm_schedule;
 mod vms;
 
@@ -433,6 +435,8 @@ pub async fn run(cli: Cli) -> Result {
         Command::Document(command) => documents::run(&App::new(globals)?, command).await,
         Command::Zone(command) => vdcs::zones(&App::new(globals)?, command).await,
         Command::Audit(command) => accounting::audit(&App::new(globals)?, command).await,
+        Command::Template(command) => templates::run(&App::new(globals)?, command).await,
+        Command::VmGroup(command) => vm_groups::run(&App::new(globals)?, command).await,
         Command::Event(command) => events::run(&App::new(globals)?, command).await,
         Command::Operation(command) => operations::run(&App::new(globals)?, command).await,
         Command::Token(command) => session::tokens(&App::new(globals)?, command).await,

@@ -1,23 +1,31 @@
 //! From flags and a file to the request that creates a VM.
 
-use crate::args::vms::VmCreateArgs;
+use crate::args::vms::{VmCreateArgs, VmSpecArgs};
 use crate::errors::{Error, Result};
 use crate::fields::{read_file, text_or_file};
 use holm_wire::v1::VmCreate;
 use serde_json::Value;
 
-/// The request: what the file says, and over it what the flags say.
+/// The request for a VM.
 pub(super) fn request(args: &VmCreateArgs) -> Result<VmCreate> {
-    let mut vm = match &args.file {
-        Some(file) => read_request(file)?,
-        None => VmCreate::default(),
-    };
+    let mut vm = spec(&args.spec)?;
     if let Some(name) = &args.name {
         vm.name.clone_from(name);
     }
     if vm.name.is_empty() {
         return Err(Error::usage("the VM has no name").hint("Give it before the flags, or as `name` in the file."));
     }
+    override_with(&mut vm.owner, &args.owner);
+    override_with(&mut vm.group, &args.group);
+    Ok(vm)
+}
+
+/// What a VM is to be: what the file says, and over it what the flags say.
+pub(super) fn spec(args: &VmSpecArgs) -> Result<VmCreate> {
+    let mut vm = match &args.file {
+        Some(file) => read_request(file)?,
+        None => VmCreate::default(),
+    };
     disks_and_nics(args, &mut vm);
     override_with(&mut vm.memory_mib, &args.memory);
     override_with(&mut vm.cpu, &args.cpu);
@@ -33,8 +41,6 @@ pub(super) fn request(args: &VmCreateArgs) -> Result<VmCreate> {
     override_with(&mut vm.requirements, &args.requirements);
     override_with(&mut vm.rank, &args.rank);
     override_with(&mut vm.vm_group, &args.vm_group);
-    override_with(&mut vm.owner, &args.owner);
-    override_with(&mut vm.group, &args.group);
     vm.hold |= args.hold;
     override_with(&mut vm.power, &args.power.map(|power| power.word()));
     override_with(&mut vm.restart, &args.restart.map(|restart| restart.word()));
@@ -46,7 +52,7 @@ pub(super) fn request(args: &VmCreateArgs) -> Result<VmCreate> {
     Ok(vm)
 }
 
-fn disks_and_nics(args: &VmCreateArgs, vm: &mut VmCreate) {
+fn disks_and_nics(args: &VmSpecArgs, vm: &mut VmCreate) {
     if let Some(first) = &args.image {
         // The image is the first disk; a file's first disk from an image is what it stands in for.
         match vm.disks.first_mut().filter(|disk| disk.image.is_some()) {
@@ -65,7 +71,7 @@ fn disks_and_nics(args: &VmCreateArgs, vm: &mut VmCreate) {
     }
 }
 
-fn context(args: &VmCreateArgs, vm: &mut VmCreate) -> Result {
+fn context(args: &VmSpecArgs, vm: &mut VmCreate) -> Result {
     let context = &mut vm.context;
     override_with(&mut context.hostname, &args.hostname);
     context.ssh_keys.extend(ssh_keys(&args.ssh_key)?);

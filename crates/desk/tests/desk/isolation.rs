@@ -7,8 +7,8 @@ use holm_desk::{
     AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk,
     Error, ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
     NetworkChange, NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery, ReservationDraft,
-    RoleDraft, Secret, SecurityGroupDraft, TokenDraft, UserChange, UserDraft, VdcResource, VmChange, VmGroupDraft,
-    ZoneChange,
+    RoleDraft, Secret, SecurityGroupDraft, TemplateUse, TokenDraft, UserChange, UserDraft, VdcResource, VmChange,
+    VmGroupDraft, ZoneChange,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
@@ -285,7 +285,7 @@ async fn try_vm_groups(tries: &mut Tries, others: &Others) {
     let (id, nobody) = (others.vm_group, VmGroupId(4_000_000));
     try_owned::<VmGroup>(tries, id).await;
     unseen! { tries,
-        vm_group_change(id, nobody, same) await;
+        vm_group_change(id, nobody, MetaChange::default(), same) await;
         vm_group_role_add(id, nobody, RoleDraft::default()) await;
         vm_group_role_update(id, nobody, 0, same) await;
         vm_group_role_delete(id, nobody, 0) await;
@@ -363,6 +363,27 @@ async fn try_bags(tries: &mut Tries, others: &Others) {
         "bag_delete",
         desk.bag_delete::<Template>(&who, &i, others.template).await,
         desk.bag_delete::<Template>(&who, &i, none).await,
+    );
+    tries.unseen(
+        "template_clone",
+        desk.template_clone(&who, &i, others.template, "mine".into(), true).await,
+        desk.template_clone(&who, &i, none, "mine".into(), true).await,
+    );
+    tries.unseen(
+        "template_delete",
+        desk.template_delete(&who, &i, others.template, true).await,
+        desk.template_delete(&who, &i, none, true).await,
+    );
+    tries.unseen(
+        "template_instantiate",
+        desk.template_instantiate(&who, &i, others.template, TemplateUse::default()).await,
+        desk.template_instantiate(&who, &i, none, TemplateUse::default()).await,
+    );
+    let key = |id: TemplateId| id.to_string();
+    tries.unseen(
+        "template_change",
+        desk.template_change(&who, &i, &key(others.template), MetaChange::default(), same).await,
+        desk.template_change(&who, &i, &key(none), MetaChange::default(), same).await,
     );
     let bag = BagDraft { name: "net".into(), ..BagDraft::default() };
     tries.denied("bag_create", desk.bag_create::<NetworkTemplate>(&who, &i, bag).await);

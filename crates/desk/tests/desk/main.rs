@@ -16,6 +16,7 @@ mod security_groups;
 mod tenancy;
 mod vm_groups;
 mod vm_schedule;
+mod vm_templates;
 mod vms;
 
 use holm_blobs::ImageStore;

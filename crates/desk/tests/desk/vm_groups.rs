@@ -2,7 +2,7 @@
 
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
-use holm_desk::{ErrorKind, RoleDraft, VmGroupDraft};
+use holm_desk::{ErrorKind, MetaChange, RoleDraft, VmGroupDraft};
 use holm_model::vm_groups::{RolePolicy, VmGroup};
 use holm_model::vms::{Observed, Power, Vm, VmDraft, VmPhase};
 use holm_model::{AttributeValue, Attributes, HostId, VmGroupId, VmId};
@@ -50,7 +50,7 @@ async fn a_group_is_made_and_changed_as_a_whole() {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
     let (apart, with) = (set(&["web", "db"]), set(&["db", "web"]));
     let changed = desk
-        .vm_group_change(admin, &intent(), id, move |content| {
+        .vm_group_change(admin, &intent(), id, MetaChange::default(), move |content| {
             content.anti_affined.push(apart);
             content.attributes.0.push(("NOTE".into(), text("kept")));
             Ok(())
@@ -61,7 +61,7 @@ async fn a_group_is_made_and_changed_as_a_whole() {
     assert_eq!(changed.value.meta.attributes.text("NOTE"), Some("kept"));
     // What contradicts the rest changes nothing of it, the attributes included.
     let both = desk
-        .vm_group_change(admin, &intent(), id, move |content| {
+        .vm_group_change(admin, &intent(), id, MetaChange::default(), move |content| {
             content.affined.push(with);
             content.attributes = Attributes::default();
             Ok(())

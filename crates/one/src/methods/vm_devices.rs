@@ -6,9 +6,9 @@ use crate::codes::{ACTION, Failure};
 use crate::render::storage::image_kind;
 use crate::request::{Request, Update};
 use crate::template::{self, Reading as _, Vector};
-use crate::vm_template::{devices, hardware};
 use crate::xmlrpc::Answer;
 use holm_desk::restricted;
+use holm_desk::vm_template::{devices, hardware};
 use holm_model::vms::{NicDraft, Vm};
 use holm_model::{Attributes, Invalid, ObjectKind, SecurityGroupId, VmId};
 

@@ -8,7 +8,7 @@ use crate::request::{Request, Update};
 use crate::template::{Reading as _, Vector, list};
 use crate::xml::Xml;
 use crate::xmlrpc::{Answer, Piece};
-use holm_desk::{RoleDraft, Row, View, VmGroupContent, VmGroupDraft};
+use holm_desk::{MetaChange, RoleDraft, Row, View, VmGroupContent, VmGroupDraft};
 use holm_model::vm_groups::{RolePolicy, VmGroup};
 use holm_model::{AttributeValue, Attributes, HostId, Invalid, ObjectKind, VmGroupId};
 use std::collections::BTreeSet;
@@ -133,7 +133,11 @@ async fn update(request: &Request<'_>) -> Result<Answer, Failure> {
         how.apply(&mut content.attributes, given);
         Ok(())
     };
-    done(request, id, request.desk().vm_group_change(&request.caller, &request.intent, id, change).await)
+    done(
+        request,
+        id,
+        request.desk().vm_group_change(&request.caller, &request.intent, id, MetaChange::default(), change).await,
+    )
 }
 
 /// `(id, role template)`: answers with the role's number.

@@ -5,10 +5,10 @@ use crate::codes::{ACTION, AUTHORIZATION, Failure, INTERNAL, called};
 use crate::render::vms::AnyVm;
 use crate::request::{Request, Update};
 use crate::template::Reading as _;
-use crate::vm_template::conf::Conf;
-use crate::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, schedule};
+use crate::vm_conf::Conf;
 use crate::xml::Xml;
 use crate::xmlrpc::Answer;
+use holm_desk::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, schedule};
 use holm_desk::{Deployment, Error, ErrorKind, Recovery, View, restricted};
 use holm_model::acl::AclKind;
 use holm_model::schedule::ScheduledAction;
@@ -86,7 +86,8 @@ async fn allocate(request: &Request<'_>) -> Result<Answer, Failure> {
         return Err(Failure::new(AUTHORIZATION, text));
     }
     restricted::check(ObjectKind::Vm, &given, &request.caller).map_err(|e| request.not_made(&e, ObjectKind::Vm))?;
-    let read = vm_template::read(&request.caller, &view, given, How { hold, ..How::default() })?;
+    let read = vm_template::read(&request.caller, &view, given, How { hold, ..How::default() })
+        .map_err(|error| request.not_made(&error, ObjectKind::Vm))?;
     match request.desk().vm_create(&request.caller, &request.intent, read.draft, read.attributes).await {
         Ok(made) => Ok(made.row.value.id.0.into()),
         Err(error) => Err(request.not_made(&error, ObjectKind::Vm)),

@@ -3,8 +3,8 @@
 use super::networks::driver;
 use super::storage::image_state;
 use super::user_name;
-use crate::vm_template::guest::context_members;
 use holm_desk::View;
+use holm_desk::vm_template::guest::context_members;
 use holm_model::datastores::Datastore;
 use holm_model::images::{Image, ImageFormat, ImageKind, Persistence};
 use holm_model::networks::Network;

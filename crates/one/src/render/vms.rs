@@ -8,8 +8,8 @@ use super::{lock, networks, ownership, permissions, vm_hardware, vm_history, vm_
 use crate::cache::Split;
 use crate::states::{self, Around, State};
 use crate::template::Reading as _;
-use crate::vm_template::{EXPRESSIONS, is_core, schedule};
 use crate::xml::Xml;
+use holm_desk::vm_template::{EXPRESSIONS, is_core, schedule};
 use holm_desk::{Row, View};
 use holm_model::datastores::Datastore;
 use holm_model::hosts::HostPhase;

@@ -26,10 +26,12 @@ mod operations;
 mod owned;
 mod quotas;
 mod security_groups;
+mod templates;
 mod users;
 mod vdcs;
 mod vm_actions;
 mod vm_devices;
+mod vm_groups;
 mod vm_schedule;
 mod vm_snapshots;
 mod vms;
@@ -172,6 +174,8 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .merge(vms::routes())
         .merge(vm_actions::routes())
         .merge(vm_devices::routes())
+        .merge(templates::routes())
+        .merge(vm_groups::routes())
         .merge(vm_schedule::routes())
         .merge(vm_snapshots::routes())
         .merge(zones::routes())

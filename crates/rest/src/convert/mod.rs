@@ -13,9 +13,11 @@ pub mod operations;
 pub mod quotas;
 pub mod security_groups;
 pub mod sessions;
+pub mod templates;
 pub mod users;
 pub mod vdcs;
 pub mod vm_devices;
+pub mod vm_groups;
 pub mod vm_schedule;
 pub mod vms;
 

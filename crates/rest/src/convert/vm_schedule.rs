@@ -261,9 +261,41 @@ fn repeat(repeat: &Repeat, end: RepeatEnd) -> Option<v1::Repeat> {
     Some(shown)
 }
 
-/// An action that is kept.
+/// An action as a request has it.
 #[must_use]
-pub fn scheduled(kept: &ScheduledAction, vm: &Vm, view: &View) -> v1::ScheduledAction {
+pub fn create(kept: &ScheduledAction) -> v1::ScheduledActionCreate {
+    let about = about(kept);
+    v1::ScheduledActionCreate {
+        action: about.word.to_owned(),
+        disk: about.disk,
+        snapshot: about.snapshot,
+        name: about.name,
+        at: match kept.due {
+            Due::At(at) => Some(at.to_string()),
+            Due::AfterStart(_) => None,
+        },
+        after_start_s: match kept.due {
+            Due::At(_) => None,
+            Due::AfterStart(seconds) => Some(seconds),
+        },
+        repeat: repeat(&kept.repeat, kept.end),
+        warn_before_s: warn_before(kept),
+    }
+}
+
+fn warn_before(kept: &ScheduledAction) -> Option<u64> {
+    kept.warning.and_then(|at| u64::try_from(at.0.checked_neg()? / 1000).ok())
+}
+
+/// An action's word and what it is about.
+struct About<'a> {
+    word: &'a str,
+    disk: Option<u32>,
+    snapshot: Option<u32>,
+    name: Option<String>,
+}
+
+fn about(kept: &ScheduledAction) -> About<'_> {
     let (word, takes) =
         shown(&kept.action).map_or((kept.action.as_str(), Takes::Nothing), |(word, takes)| (word, takes));
     let (first, rest) = kept.arguments.split_once(',').unwrap_or((&kept.arguments, ""));
@@ -276,6 +308,13 @@ pub fn scheduled(kept: &ScheduledAction, vm: &Vm, view: &View) -> v1::ScheduledA
         Takes::DiskAndName => (number(first), None, name(rest)),
         Takes::DiskAndSnapshot => (number(first), number(rest), None),
     };
+    About { word, disk, snapshot, name }
+}
+
+/// An action that is kept.
+#[must_use]
+pub fn scheduled(kept: &ScheduledAction, vm: &Vm, view: &View) -> v1::ScheduledAction {
+    let About { word, disk, snapshot, name } = about(kept);
     v1::ScheduledAction {
         id: kept.id,
         action: word.to_owned(),
@@ -294,7 +333,7 @@ pub fn scheduled(kept: &ScheduledAction, vm: &Vm, view: &View) -> v1::ScheduledA
         next_at: view.vm_next_due(vm, kept).map(|at| at.to_string()),
         done_at: kept.done.map(|at| at.to_string()),
         message: Some(kept.message.clone()).filter(|text| !text.is_empty()),
-        warn_before_s: kept.warning.and_then(|at| u64::try_from(at.0.checked_neg()? / 1000).ok()),
+        warn_before_s: warn_before(kept),
     }
 }
 

@@ -210,6 +210,20 @@ pub fn change(change: v1::VmChange) -> Answer<VmChange> {
     })
 }
 
+/// The words of a draft, as a request has them; the rest of it stays empty.
+#[must_use]
+pub fn words_of(draft: &VmDraft) -> v1::VmCreate {
+    v1::VmCreate {
+        machine: Some(word_of(draft.machine, MACHINES)),
+        firmware: Some(word_of(draft.firmware, FIRMWARES)),
+        policy: draft.policy.map(|policy| word_of(policy, POLICIES)),
+        power: draft.power.map(|wanted| power(wanted).to_owned()),
+        restart: Some(word_of(draft.restart, RESTARTS)),
+        schedule: draft.schedule.iter().map(vm_schedule::create).collect(),
+        ..v1::VmCreate::default()
+    }
+}
+
 /// The answer to a request that changed a VM.
 #[must_use]
 pub fn accepted(accepted: &Accepted<Vm>, view: &View, caller: &Caller) -> v1::VmAccepted {

@@ -263,6 +263,7 @@ async fn every_operation_answers_as_documented() {
     c.refused(409, "DELETE", "/api/v1/images/{image}", "/api/v1/images/linux", None).await;
 
     crate::vms::every_operation(&mut c, &mut agent).await;
+    crate::templates::every_operation(&mut c).await;
 
     // Streams.
     let log = tokio::spawn(c.cloud.request("GET", "/api/v1/vms/web/log").send());

@@ -12,6 +12,7 @@ mod owned;
 mod schema;
 mod strangers;
 mod support;
+mod templates;
 mod tenancy;
 mod tenants;
 mod vms;

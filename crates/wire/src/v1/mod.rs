@@ -19,10 +19,12 @@ pub mod problem;
 pub mod quotas;
 pub mod security_groups;
 pub mod sessions;
+pub mod templates;
 pub mod users;
 pub mod vdcs;
 pub mod vm_actions;
 pub mod vm_devices;
+pub mod vm_groups;
 pub mod vm_schedule;
 pub mod vms;
 
@@ -42,10 +44,12 @@ pub use problem::Problem;
 pub use quotas::*;
 pub use security_groups::*;
 pub use sessions::*;
+pub use templates::*;
 pub use users::*;
 pub use vdcs::*;
 pub use vm_actions::*;
 pub use vm_devices::*;
+pub use vm_groups::*;
 pub use vm_schedule::*;
 pub use vms::*;
 

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VmCreate {
-    /// Its name.
+    /// Its name; in a template it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Cores booked for it; default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,12 @@
 //! `SCHED_ACTION`: what should be done with a VM later. Which actions can be scheduled, the desk knows.
 
-use crate::template::{Reading as _, Vector, list};
+use holm_model::attributes::{Reading as _, Vector, list};
 use holm_model::schedule::{Due, Repeat, RepeatEnd, ScheduledAction};
 use holm_model::{AttributeValue, Attributes, Invalid, Timestamp};
 use std::collections::BTreeSet;
 
 /// Takes the scheduled actions out of a template.
-pub(crate) fn take(given: &mut Attributes) -> Result<Vec<ScheduledAction>, Invalid> {
+pub fn take(given: &mut Attributes) -> Result<Vec<ScheduledAction>, Invalid> {
     let mut actions = Vec::new();
     for value in given.take("SCHED_ACTION") {
         if let AttributeValue::Vector(pairs) = value
@@ -21,11 +21,7 @@ pub(crate) fn take(given: &mut Attributes) -> Result<Vec<ScheduledAction>, Inval
 
 /// Reads the one action of a template such as `SCHED_ACTION=[...]`; with `before`, members that are not given stay as
 /// they are there.
-pub(crate) fn single(
-    given: &Attributes,
-    id: u32,
-    before: Option<&ScheduledAction>,
-) -> Result<ScheduledAction, Invalid> {
+pub fn single(given: &Attributes, id: u32, before: Option<&ScheduledAction>) -> Result<ScheduledAction, Invalid> {
     let vector = given
         .vector("SCHED_ACTION")
         .ok_or_else(|| Invalid::new("SCHED_ACTION", "", "is missing", "Give SCHED_ACTION=[ACTION=..., TIME=...]."))?;
@@ -33,7 +29,7 @@ pub(crate) fn single(
 }
 
 fn signed_seconds(field: &str, text: &str) -> Result<Timestamp, Invalid> {
-    let seconds: i64 = crate::template::integer(field, text)?;
+    let seconds: i64 = holm_model::attributes::integer(field, text)?;
     match seconds.checked_mul(1000) {
         Some(ms) => Ok(Timestamp(ms)),
         None => Err(Invalid::new(field, text, "is no moment", "Give seconds since 1970.")),
@@ -67,7 +63,7 @@ fn action(vector: &Vector<'_>, id: u32, before: Option<&ScheduledAction>) -> Res
             ));
         }
         (Some(text), _) => match text.strip_prefix('+') {
-            Some(after) => Due::AfterStart(crate::template::integer("SCHED_ACTION/TIME", after)?),
+            Some(after) => Due::AfterStart(holm_model::attributes::integer("SCHED_ACTION/TIME", after)?),
             None => Due::At(seconds("SCHED_ACTION/TIME", text)?),
         },
     };
@@ -104,7 +100,7 @@ fn repeat(vector: &Vector<'_>, number: i32) -> Result<Repeat, Invalid> {
     let within = |low: u16, high: u16| -> Result<BTreeSet<u16>, Invalid> {
         let set = list(days)
             .map(|day| {
-                let number: u16 = crate::template::integer(field, day)?;
+                let number: u16 = holm_model::attributes::integer(field, day)?;
                 if (low..=high).contains(&number) {
                     Ok(number)
                 } else {
@@ -123,7 +119,7 @@ fn repeat(vector: &Vector<'_>, number: i32) -> Result<Repeat, Invalid> {
         1 => within(1, 31).map(Repeat::Monthly),
         2 => within(0, 365).map(Repeat::Yearly),
         3 => {
-            let hours: u32 = crate::template::integer(field, days)?;
+            let hours: u32 = holm_model::attributes::integer(field, days)?;
             if hours == 0 || hours > 8784 {
                 return Err(Invalid::new(field, days, "is no number of hours", "Give 1 to 8784 hours."));
             }
@@ -158,7 +154,7 @@ fn end(vector: &Vector<'_>) -> Result<RepeatEnd, Invalid> {
 }
 
 /// The members of the element `SCHED_ACTION`.
-pub(crate) fn members(action: &ScheduledAction, vm: u32) -> Vec<(String, String)> {
+pub fn members(action: &ScheduledAction, vm: u32) -> Vec<(String, String)> {
     let days = |set: &BTreeSet<u16>| set.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let (repeat, days) = match &action.repeat {
         Repeat::Never => (-1, String::new()),
@@ -195,56 +191,4 @@ pub(crate) fn members(action: &ScheduledAction, vm: u32) -> Vec<(String, String)
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::template::parse;
-
-    fn read(text: &str) -> Result<ScheduledAction, Invalid> {
-        single(&parse(&format!("SCHED_ACTION=[{text}]")).expect("is a template"), 3, None)
-    }
-
-    #[test]
-    fn actions_read_back_as_they_are_written() {
-        for text in [
-            "ACTION=poweroff,TIME=1700000000",
-            "ACTION=snapshot-create,ARGS=nightly,TIME=+60,REPEAT=0,DAYS=\"1,5\",END_TYPE=0",
-            "ACTION=reboot,TIME=1,REPEAT=3,DAYS=12,END_TYPE=1,END_VALUE=7,WARNING=5",
-            "ACTION=stop,TIME=1,REPEAT=1,DAYS=31,END_TYPE=2,END_VALUE=2000000000",
-        ] {
-            let action = read(text).expect(text);
-            let again = Attributes(vec![("SCHED_ACTION".into(), AttributeValue::Vector(members(&action, 9)))]);
-            assert_eq!(single(&again, 3, None).expect(text), action);
-        }
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for text in [
-            "TIME=1",
-            "ACTION=stop",
-            "ACTION=stop,TIME=-5",
-            "ACTION=stop,TIME=99999999999999999",
-            "ACTION=stop,TIME=1,REPEAT=0",
-            "ACTION=stop,TIME=1,REPEAT=0,DAYS=7",
-            "ACTION=stop,TIME=1,REPEAT=9,DAYS=1",
-            "ACTION=stop,TIME=1,REPEAT=3,DAYS=0",
-            "ACTION=stop,TIME=1,REPEAT=3,DAYS=1,END_TYPE=1",
-        ] {
-            assert!(read(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_update_keeps_what_it_does_not_name() {
-        let before = read("ACTION=stop,TIME=1,REPEAT=1,DAYS=31").expect("is one");
-        let change = parse("SCHED_ACTION=[TIME=5]").expect("is a template");
-        let after = single(&change, 3, Some(&before)).expect("is one");
-        assert_eq!(
-            (after.due, &after.repeat, &after.action),
-            (Due::At(Timestamp(5000)), &before.repeat, &before.action)
-        );
-    }
 }

@@ -1,49 +1,61 @@
-//! VM templates: what they ask for becomes a draft, and everything else stays with the VM as it was written.
+//! What the attributes of a VM template mean: what they ask for becomes a draft, and everything else stays with the VM as
+//! it was written.
+//!
+//! A template is a bag of attributes in the terms of OpenNebula's interface, whichever door it came through, so that every
+//! door can make VMs from every template. [`read()`] makes a draft of it, [`written()`] is the way back. What a draft has
+//! and those terms do not is in the section `HOLM`.
 //!
 //! What Holm acts on (capacity, disks, cards, context, boot, placement) is taken out of the attributes, for the VM's spec
 //! is the one place where it is kept; members of a section that the spec has no field for stay beside their disk, card or
 //! variable. Sections that guests' definitions have and Holm does not interpret stay in the bag whole.
 
-pub(crate) mod conf;
-pub(crate) mod devices;
-pub(crate) mod guest;
-pub(crate) mod hardware;
-pub(crate) mod inputs;
-pub(crate) mod schedule;
+pub mod devices;
+pub mod guest;
+pub mod hardware;
+mod images;
+pub mod inputs;
+pub mod schedule;
+mod substitute;
 mod variables;
+mod write;
 
-pub(crate) use variables::Variables;
+pub use images::{image_of, images_of};
+pub use substitute::{Lookup, TooLong, substitute};
+pub use variables::Variables;
+pub use write::{lay_over, only_given, written};
 
-use crate::codes::{ALLOCATE, Failure};
-use crate::template::{Reading as _, Vector};
-use holm_desk::{Caller, View};
-use holm_model::vms::VmDraft;
+use crate::{Caller, Error, ErrorKind, View};
+use holm_model::attributes::{Reading as _, Vector};
+use holm_model::clusters::PlacementPolicy;
+use holm_model::vms::{Power, RestartPolicy, VmDraft};
 use holm_model::{AttributeValue, Attributes, CpuShare, GroupId, Invalid, TemplateId, UserId};
 
 /// A template that has been read.
 #[derive(Debug)]
-pub(crate) struct VmTemplate {
+pub struct VmTemplate {
     /// What is asked for.
-    pub(crate) draft: VmDraft,
+    pub draft: VmDraft,
     /// The rest.
-    pub(crate) attributes: Attributes,
+    pub attributes: Attributes,
 }
 
 /// How a template is read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct How {
+pub struct How {
     /// The VM's name, whatever the template says.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// What the name begins with when nobody gives one; the VM's id follows.
-    pub(crate) prefix: Option<String>,
+    pub prefix: Option<String>,
     /// The VM is to wait for its release, whatever the template says.
-    pub(crate) hold: bool,
+    pub hold: bool,
     /// The template object that it comes from.
-    pub(crate) template: Option<TemplateId>,
+    pub template: Option<TemplateId>,
+    /// Variables stay as they are written: for looking at a template, not for making a VM of it.
+    pub verbatim: bool,
 }
 
 /// Elements of a VM's document that stand under `TEMPLATE`; everything else that users write is under `USER_TEMPLATE`.
-pub(crate) const CORE: &[&str] = &[
+pub const CORE: &[&str] = &[
     "AUTOMATIC_DS_REQUIREMENTS",
     "AUTOMATIC_NIC_REQUIREMENTS",
     "AUTOMATIC_REQUIREMENTS",
@@ -96,9 +108,17 @@ pub(crate) const CORE: &[&str] = &[
 ];
 
 /// Whether an attribute of a VM belongs to what the core manages.
-pub(crate) fn is_core(name: &str) -> bool {
+pub fn is_core(name: &str) -> bool {
     CORE.binary_search(&name).is_ok()
 }
+
+/// The section with what the others have no words for.
+const OWN: &str = "HOLM";
+const POLICIES: &[(&str, PlacementPolicy)] =
+    &[("SPREAD", PlacementPolicy::Spread), ("PACK", PlacementPolicy::Pack), ("LOAD", PlacementPolicy::Load)];
+const POWERS: &[(&str, Power)] = &[("ON", Power::On), ("OFF", Power::Off)];
+const RESTARTS: &[(&str, RestartPolicy)] =
+    &[("ALWAYS", RestartPolicy::Always), ("ON_FAILURE", RestartPolicy::OnFailure), ("NEVER", RestartPolicy::Never)];
 
 /// What Holm computes or keeps in fields of its own: a template that brings it (a VM's document used as a template) does
 /// not decide about it.
@@ -117,20 +137,18 @@ const COMPUTED: &[&str] = &[
 ];
 
 /// The expressions about placement, which are part of the spec.
-pub(crate) const EXPRESSIONS: [&str; 4] =
-    ["SCHED_REQUIREMENTS", "SCHED_RANK", "SCHED_DS_REQUIREMENTS", "SCHED_DS_RANK"];
+pub const EXPRESSIONS: [&str; 4] = ["SCHED_REQUIREMENTS", "SCHED_RANK", "SCHED_DS_REQUIREMENTS", "SCHED_DS_RANK"];
 
-/// A refusal of a template as the caller gets it.
-pub(crate) fn refused(invalid: Invalid) -> Failure {
-    Failure::new(ALLOCATE, format!("Error allocating a new virtual machine. {invalid}. {}", invalid.fix))
-}
-
-fn capacity(text: &str) -> Failure {
-    Failure::new(ALLOCATE, format!("Error allocating a new virtual machine. {text}"))
+fn capacity(field: &str, says: &str) -> Error {
+    Error::new(ErrorKind::Invalid, format!("{field} attribute must be {says}.")).field(field)
 }
 
 /// Reads a VM template.
-pub(crate) fn read(caller: &Caller, view: &View, mut given: Attributes, how: How) -> Result<VmTemplate, Failure> {
+///
+/// # Errors
+/// When a value cannot be meant, or somebody is named whom the caller does not see. What else a draft may say is checked
+/// when a VM is made of it.
+pub fn read(caller: &Caller, view: &View, mut given: Attributes, how: How) -> Result<VmTemplate, Error> {
     for name in COMPUTED {
         given.take(name);
     }
@@ -145,48 +163,50 @@ pub(crate) fn read(caller: &Caller, view: &View, mut given: Attributes, how: How
         ..VmDraft::default()
     };
     size(&mut draft, &mut given)?;
-    let (disks, nics) = devices::take(&mut given).map_err(refused)?;
+    let (disks, nics) = devices::take(&mut given)?;
     draft.disks = disks;
     draft.nics = Some(nics);
-    guest::boot(&mut draft, &given).map_err(refused)?;
+    guest::boot(&mut draft, &given)?;
     draft.graphics = guest::has_screen(&given);
     let (vcpus, memory_mib) = (draft.vcpus.unwrap_or(1), draft.memory_mib.unwrap_or_default());
-    draft.hardware = hardware::read(&given, vcpus, memory_mib).map_err(refused)?;
-    draft.hardware.pci = hardware::take_pci(&mut given).map_err(refused)?;
+    draft.hardware = hardware::read(&given, vcpus, memory_mib)?;
+    draft.hardware.pci = hardware::take_pci(&mut given)?;
     let context = given.take("CONTEXT");
     if let Some(AttributeValue::Vector(pairs)) = context.first() {
-        let pairs = guest::replaced(pairs, &variables).map_err(refused)?;
-        draft.context = guest::context(&pairs).map_err(refused)?;
+        let pairs = if how.verbatim { pairs.clone() } else { guest::replaced(pairs, &variables)? };
+        draft.context = guest::context(&pairs)?;
     }
-    let mut expression = |name: &str| -> Result<Option<String>, Failure> {
+    let mut expression = |name: &str| -> Result<Option<String>, Error> {
         match given.take_text(name).filter(|text| !text.trim().is_empty()) {
             None => Ok(None),
-            Some(text) => variables.replace(name, &text).map(Some).map_err(refused),
+            Some(text) if how.verbatim => Ok(Some(text)),
+            Some(text) => Ok(Some(variables.replace(name, &text)?)),
         }
     };
     draft.requirements = expression("SCHED_REQUIREMENTS")?;
     draft.rank = expression("SCHED_RANK")?;
     draft.datastore_requirements = expression("SCHED_DS_REQUIREMENTS")?;
     draft.datastore_rank = expression("SCHED_DS_RANK")?;
-    draft.role = role(&mut given).map_err(refused)?;
-    draft.schedule = schedule::take(&mut given).map_err(refused)?;
+    draft.role = role(&mut given)?;
+    draft.schedule = schedule::take(&mut given)?;
     let on_hold = given.yes("SUBMIT_ON_HOLD");
     draft.hold = how.hold || on_hold;
     draft.owner = owner(caller, view, &mut given)?;
+    own_terms(&mut draft, &mut given)?;
     Ok(VmTemplate { draft, attributes: given })
 }
 
 /// `CPU`, `VCPU` and `MEMORY`. The messages are the ones that scripts look for.
-fn size(draft: &mut VmDraft, given: &mut Attributes) -> Result<(), Failure> {
+fn size(draft: &mut VmDraft, given: &mut Attributes) -> Result<(), Error> {
     let cpu = given.take_text("CPU").unwrap_or_default();
-    let share = cpu_share(&cpu).ok_or_else(|| capacity("CPU attribute must be a positive float or integer value."))?;
+    let share = cpu_share(&cpu).ok_or_else(|| capacity("CPU", "a positive float or integer value"))?;
     let memory = given.take_text("MEMORY").unwrap_or_default();
-    let mib = positive(&memory).ok_or_else(|| capacity("MEMORY attribute must be a positive integer value."))?;
+    let mib = positive(&memory).ok_or_else(|| capacity("MEMORY", "a positive integer value"))?;
     let vcpus = match given.take_text("VCPU").filter(|text| !text.is_empty()) {
         None => 1,
         Some(text) => positive(&text)
             .and_then(|count| u32::try_from(count).ok())
-            .ok_or_else(|| capacity("VCPU attribute must be a positive integer value."))?,
+            .ok_or_else(|| capacity("VCPU", "a positive integer value"))?,
     };
     draft.cpu = Some(share);
     draft.memory_mib = Some(mib);
@@ -195,8 +215,8 @@ fn size(draft: &mut VmDraft, given: &mut Attributes) -> Result<(), Failure> {
 }
 
 /// A number of cores as hundredths, rounded up to the next one so that no machine gets nothing.
-pub(crate) fn cpu_share(text: &str) -> Option<CpuShare> {
-    let cores = crate::template::decimal("CPU", text.trim()).ok().filter(|cores| *cores > 0.0)?;
+pub fn cpu_share(text: &str) -> Option<CpuShare> {
+    let cores = holm_model::attributes::decimal("CPU", text.trim()).ok().filter(|cores| *cores > 0.0)?;
     let hundredths = (cores * 100.0 - 1e-6).ceil();
     if hundredths > 1_000_000.0 {
         return None;
@@ -206,7 +226,7 @@ pub(crate) fn cpu_share(text: &str) -> Option<CpuShare> {
 }
 
 /// A whole number above zero.
-pub(crate) fn positive(text: &str) -> Option<u64> {
+pub fn positive(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|number| *number > 0)
 }
 
@@ -228,19 +248,38 @@ fn role(given: &mut Attributes) -> Result<Option<(String, String)>, Invalid> {
     }
 }
 
+/// `HOLM = [ HOST, CLUSTER, POLICY, POWER, RESTART ]`: what the other sections have no words for.
+fn own_terms(draft: &mut VmDraft, given: &mut Attributes) -> Result<(), Invalid> {
+    let taken = given.take(OWN);
+    let Some(AttributeValue::Vector(pairs)) = taken.first() else { return Ok(()) };
+    let vector = Vector { name: OWN, pairs };
+    fn word<T: Copy>(vector: &Vector<'_>, member: &str, known: &[(&str, T)]) -> Result<Option<T>, Invalid> {
+        let Some(given) = vector.given(member) else { return Ok(None) };
+        let found = known.iter().find(|(word, _)| word.eq_ignore_ascii_case(given)).map(|(_, value)| *value);
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        found.map(Some).ok_or_else(|| {
+            Invalid::new(vector.field(member), given, "is not known", format!("Use one of {}.", words.join(", ")))
+        })
+    }
+    draft.host = vector.given("HOST").map(str::to_owned);
+    draft.cluster = vector.given("CLUSTER").map(str::to_owned);
+    draft.policy = word(&vector, "POLICY", POLICIES)?;
+    draft.power = word(&vector, "POWER", POWERS)?;
+    draft.restart = word(&vector, "RESTART", RESTARTS)?.unwrap_or_default();
+    Ok(())
+}
+
 /// `AS_UID` and `AS_GID`: a VM for somebody else. Whoever asks must be able to manage that user.
-fn owner(caller: &Caller, view: &View, given: &mut Attributes) -> Result<Option<(UserId, GroupId)>, Failure> {
-    let user: Option<u32> = given.integer("AS_UID").map_err(refused)?;
-    let group: Option<u32> = given.integer("AS_GID").map_err(refused)?;
+fn owner(caller: &Caller, view: &View, given: &mut Attributes) -> Result<Option<(UserId, GroupId)>, Error> {
+    let user: Option<u32> = given.integer("AS_UID")?;
+    let group: Option<u32> = given.integer("AS_GID")?;
     given.take("AS_UID");
     given.take("AS_GID");
     if user.is_none() && group.is_none() {
         return Ok(None);
     }
     let user = user.map_or(caller.user_id(), UserId);
-    let row = view
-        .get_id::<holm_model::users::User>(caller, user)
-        .map_err(|error| Failure::of(&error, holm_model::ObjectKind::User, user.0.into(), caller.user_id().0))?;
+    let row = view.get_id::<holm_model::users::User>(caller, user).map_err(|error| error.field("AS_UID"))?;
     let group = group.map_or_else(|| row.value.groups.first().copied().unwrap_or(caller.primary_group()), GroupId);
     Ok(Some((user, group)))
 }

@@ -1,6 +1,6 @@
-//! Updating a template in append mode.
+//! Updating attributes in append mode.
 
-use holm_model::{AttributeValue, Attributes};
+use super::{AttributeValue, Attributes};
 use std::collections::HashSet;
 
 /// Merges `new` into `old`: attributes of `old` with a name that `new` has are erased, then all of `new` are added. An

@@ -1,6 +1,7 @@
 //! Looking values up with the type a method wants, with errors that name the attribute and the value.
 
-use holm_model::{AttributeValue, Attributes, Invalid};
+use super::{AttributeValue, Attributes};
+use crate::Invalid;
 use std::str::FromStr;
 
 /// Whether a value says yes: `YES` in any case. Everything else is no.

@@ -1,7 +1,7 @@
 //! What `one.vm.updateconf` changes: the sections of a VM's definition that may be changed after it was made.
 
-use super::{guest, hardware};
 use crate::template::{Reading as _, Vector};
+use holm_desk::vm_template::{guest, hardware};
 use holm_model::vms::{Boot, Hardware, VmSpec};
 use holm_model::{AttributeValue, Attributes, Invalid};
 

@@ -1,6 +1,6 @@
 //! `DISK`, `NIC` and `NIC_ALIAS`.
 
-use crate::template::{Reading as _, Vector, list};
+use holm_model::attributes::{Reading as _, Vector, list};
 use holm_model::vms::{AutoNic, DiskDraft, NicDraft};
 use holm_model::{AttributeValue, Attributes, Invalid};
 use std::str::FromStr;
@@ -53,6 +53,9 @@ const NIC_MODELLED: &[&str] = &[
     "SECURITY_GROUPS",
 ];
 
+/// Members of a card that are read into its draft and kept beside it as well, as they were written.
+pub const NIC_KEPT: [&str; 4] = ["NETWORK_MODE", "PARENT", "SCHED_RANK", "SCHED_REQUIREMENTS"];
+
 /// Members of `NIC_DEFAULT` that no card takes over.
 const NOT_DEFAULTED: &[&str] = &["NETWORK", "NETWORK_ID", "NETWORK_UID", "NETWORK_UNAME"];
 
@@ -65,7 +68,7 @@ fn vectors(values: Vec<AttributeValue>) -> impl Iterator<Item = Vec<(String, Str
 }
 
 /// Takes the disks and cards out of a template, aliases after the cards.
-pub(crate) fn take(given: &mut Attributes) -> Result<(Vec<DiskDraft>, Vec<NicDraft>), Invalid> {
+pub fn take(given: &mut Attributes) -> Result<(Vec<DiskDraft>, Vec<NicDraft>), Invalid> {
     let disks = vectors(given.take("DISK")).map(|pairs| disk(&pairs)).collect::<Result<Vec<_>, _>>()?;
     let defaults: Vec<(String, String)> = given
         .vector("NIC_DEFAULT")
@@ -99,7 +102,7 @@ pub(crate) fn take(given: &mut Attributes) -> Result<(Vec<DiskDraft>, Vec<NicDra
 }
 
 /// Reads a disk.
-pub(crate) fn disk(pairs: &[(String, String)]) -> Result<DiskDraft, Invalid> {
+pub fn disk(pairs: &[(String, String)]) -> Result<DiskDraft, Invalid> {
     let vector = Vector { name: "DISK", pairs };
     let id = vector.integer::<u32>("IMAGE_ID")?.map(|id| id.to_string());
     let by_name = id.is_none();
@@ -142,7 +145,7 @@ pub(crate) fn disk(pairs: &[(String, String)]) -> Result<DiskDraft, Invalid> {
         image_owner: if by_name { owner(&vector, "IMAGE_UNAME", "IMAGE_UID") } else { None },
         // Clients send back what they were shown, also for images whose size is not known yet.
         size_mib: size_mib.filter(|size| *size > 0),
-        read_only: vector.given("READONLY").map(crate::template::is_yes),
+        read_only: vector.given("READONLY").map(holm_model::attributes::is_yes),
         attributes: pairs.iter().filter(|(name, _)| kept(name)).cloned().collect(),
     })
 }
@@ -163,7 +166,7 @@ fn address<T: FromStr>(vector: &Vector<'_>, member: &str, what: &str) -> Result<
 }
 
 /// Reads a card or an alias; whose alias it is, the caller finds out.
-pub(crate) fn nic(vector: &Vector<'_>) -> Result<NicDraft, Invalid> {
+pub fn nic(vector: &Vector<'_>) -> Result<NicDraft, Invalid> {
     let id = vector.integer::<u32>("NETWORK_ID")?.map(|id| id.to_string());
     let by_name = id.is_none();
     let network = id.or_else(|| vector.given("NETWORK").map(str::to_owned));
@@ -192,58 +195,4 @@ pub(crate) fn nic(vector: &Vector<'_>) -> Result<NicDraft, Invalid> {
         auto,
         attributes: vector.pairs.iter().filter(|(name, _)| !NIC_MODELLED.contains(&name.as_str())).cloned().collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::template::parse;
-
-    #[test]
-    fn disks_keep_what_is_not_modelled() {
-        let mut given = parse(
-            "DISK=[IMAGE_ID=7,DEV_PREFIX=sd,READONLY=YES,CACHE=none,DISK_ID=4,TYPE=FILE]\n\
-             DISK=[IMAGE=debian,IMAGE_UNAME=anna]\nDISK=[TYPE=swap,SIZE=512,TARGET=vdc]\nDISK=[]",
-        )
-        .expect("is a template");
-        let (disks, nics) = take(&mut given).expect("are disks");
-        assert!(given.0.is_empty() && nics.is_empty());
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(disks.len(), 3);
-        assert_eq!((disks[0].image.as_deref(), disks[0].read_only), (Some("7"), Some(true)));
-        assert_eq!(disks[0].attributes, [pair("DEV_PREFIX", "sd"), pair("CACHE", "none")]);
-        assert_eq!((disks[1].image.as_deref(), disks[1].image_owner.as_deref()), (Some("debian"), Some("anna")));
-        assert_eq!((&disks[2].image, disks[2].size_mib), (&None, Some(512)));
-        assert_eq!(disks[2].attributes, [pair("TYPE", "swap"), pair("TARGET", "vdc")]);
-        for bad in
-            ["DISK=[TYPE=fs]", "DISK=[TYPE=file,SIZE=1]", "DISK=[SIZE=1]", "DISK=[IMAGE_ID=x]", "DISK=[IMAGE_ID=-1]"]
-        {
-            assert!(take(&mut parse(bad).expect("is a template")).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn cards_take_defaults_and_aliases_find_their_card() {
-        let mut given = parse(
-            "NIC_DEFAULT=[MODEL=virtio,NETWORK=no]\nNIC=[NETWORK_ID=0,IP=10.0.0.4,SECURITY_GROUPS=\"0, 101\"]\n\
-             NIC=[NETWORK=x,NAME=second,MODEL=e1000]\nNIC_ALIAS=[PARENT=second,NETWORK_ID=3]\nNIC=[NETWORK_MODE=auto,SCHED_RANK=\"FREE\"]",
-        )
-        .expect("is a template");
-        let (_, nics) = take(&mut given).expect("are cards");
-        assert_eq!(nics.len(), 4);
-        assert_eq!(nics[0].security_groups, ["0", "101"]);
-        assert_eq!(nics[0].attributes, [("MODEL".to_owned(), "virtio".to_owned())]);
-        assert_eq!(nics[1].attributes.len(), 2);
-        assert!(nics[2].auto.as_ref().is_some_and(|auto| auto.rank.as_deref() == Some("FREE")));
-        assert_eq!(nics[3].alias_of, Some(1));
-        assert!(given.has("NIC_DEFAULT"));
-        for bad in [
-            "NIC=[MODEL=virtio]",
-            "NIC=[NETWORK_ID=0,IP=x]",
-            "NIC_ALIAS=[NETWORK_ID=0,PARENT=NIC0]",
-            "NIC=[NETWORK_ID=0,MAC=zz]",
-        ] {
-            assert!(take(&mut parse(bad).expect("is a template")).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! `OS`, `GRAPHICS` and `CONTEXT`: what the guest boots and what it is told.
 
 use super::Variables;
-use crate::template::{Reading as _, Vector, is_yes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use holm_model::attributes::{Reading as _, Vector, is_yes};
 use holm_model::vms::{Context, Firmware, Machine, VmDraft};
 use holm_model::{Attributes, Invalid};
 
 /// Reads what the section `OS` says of kernel, firmware and machine. The section itself stays as it is written.
-pub(crate) fn boot(draft: &mut VmDraft, given: &Attributes) -> Result<(), Invalid> {
+pub fn boot(draft: &mut VmDraft, given: &Attributes) -> Result<(), Invalid> {
     let Some(os) = given.vector("OS") else { return Ok(()) };
     draft.kernel = os.given("KERNEL_DS").map(|text| file("OS/KERNEL_DS", text)).transpose()?;
     draft.initrd = os.given("INITRD_DS").map(|text| file("OS/INITRD_DS", text)).transpose()?;
@@ -24,7 +24,7 @@ pub(crate) fn boot(draft: &mut VmDraft, given: &Attributes) -> Result<(), Invali
 }
 
 /// The arguments of the kernel: where its root file system is, and the rest.
-pub(crate) fn cmdline(os: &Vector<'_>) -> Option<String> {
+pub fn cmdline(os: &Vector<'_>) -> Option<String> {
     let root = os.given("ROOT").map(|root| {
         let device = root.strip_prefix("/dev/").unwrap_or(root);
         format!("root=/dev/{device}")
@@ -34,7 +34,7 @@ pub(crate) fn cmdline(os: &Vector<'_>) -> Option<String> {
 }
 
 /// The firmware of a section `OS`.
-pub(crate) fn firmware(os: &Vector<'_>) -> Firmware {
+pub fn firmware(os: &Vector<'_>) -> Firmware {
     match os.given("FIRMWARE") {
         // Whoever gives a file of the host means one of the UEFI builds: BIOS needs none.
         Some(text) if !text.eq_ignore_ascii_case("BIOS") => Firmware::Uefi,
@@ -43,7 +43,7 @@ pub(crate) fn firmware(os: &Vector<'_>) -> Firmware {
 }
 
 /// The machine of a section `OS`.
-pub(crate) fn machine(os: &Vector<'_>) -> Machine {
+pub fn machine(os: &Vector<'_>) -> Machine {
     match os.given("MACHINE") {
         Some(text) if text.starts_with("microvm") => Machine::Microvm,
         Some(_) | None => Machine::Q35,
@@ -51,7 +51,7 @@ pub(crate) fn machine(os: &Vector<'_>) -> Machine {
 }
 
 /// `$FILE[IMAGE_ID=n]` or `$FILE[IMAGE="name"]`: the image's id or name.
-pub(crate) fn file(field: &str, text: &str) -> Result<String, Invalid> {
+pub fn file(field: &str, text: &str) -> Result<String, Invalid> {
     let refuse =
         || Invalid::new(field, text, "names no file image", "Write $FILE[IMAGE_ID=12], with the id of a file image.");
     let trimmed = text.trim();
@@ -78,7 +78,7 @@ pub(crate) fn file(field: &str, text: &str) -> Result<String, Invalid> {
 }
 
 /// Whether the guest has a screen that VNC shows.
-pub(crate) fn has_screen(given: &Attributes) -> bool {
+pub fn has_screen(given: &Attributes) -> bool {
     given
         .vector("GRAPHICS")
         .and_then(|graphics| graphics.given("TYPE"))
@@ -86,17 +86,14 @@ pub(crate) fn has_screen(given: &Attributes) -> bool {
 }
 
 /// Variables that name one of the guest's cards; Holm alone says what its cards are.
-pub(crate) fn is_card_variable(name: &str) -> bool {
+pub fn is_card_variable(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("ETH") else { return false };
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && rest.as_bytes().get(digits) == Some(&b'_')
 }
 
 /// The members of a context with the variables in their values replaced.
-pub(crate) fn replaced(
-    pairs: &[(String, String)],
-    variables: &Variables<'_>,
-) -> Result<Vec<(String, String)>, Invalid> {
+pub fn replaced(pairs: &[(String, String)], variables: &Variables<'_>) -> Result<Vec<(String, String)>, Invalid> {
     pairs
         .iter()
         .map(|(name, value)| Ok((name.clone(), variables.replace(&format!("CONTEXT/{name}"), value)?)))
@@ -104,7 +101,7 @@ pub(crate) fn replaced(
 }
 
 /// Reads a context. What its own fields cannot hold stays a variable of the guest under its own name.
-pub(crate) fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
+pub fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
     let mut context = Context::default();
     let encoded = pairs
         .iter()
@@ -166,7 +163,7 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// The members of `CONTEXT` as they were written, without those of cards.
-pub(crate) fn context_members(context: &Context) -> Vec<(String, String)> {
+pub fn context_members(context: &Context) -> Vec<(String, String)> {
     let flag = |name: &str| context.environment.iter().any(|(key, _)| key == name);
     let mut members: Vec<(String, String)> = context
         .environment

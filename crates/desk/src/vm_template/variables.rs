@@ -1,7 +1,7 @@
 //! What `$NAME` and its kin mean in a VM template.
 
-use crate::template::{Lookup, substitute};
-use holm_desk::{Caller, View};
+use super::substitute::{Lookup, substitute};
+use crate::{Caller, View};
 use holm_model::images::Image;
 use holm_model::networks::Network;
 use holm_model::users::Group;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 const LONGEST: usize = 128 * 1024;
 
 /// The variables of one template. What they show of other objects is what the caller may see.
-pub(crate) struct Variables<'a> {
+pub struct Variables<'a> {
     caller: &'a Caller,
     view: &'a View,
     attributes: Attributes,
@@ -23,20 +23,20 @@ pub(crate) struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     /// Those of a VM that is there, or was.
-    pub(crate) fn new(caller: &'a Caller, view: &'a View, attributes: Attributes, vm: &'a Vm) -> Self {
+    pub fn new(caller: &'a Caller, view: &'a View, attributes: Attributes, vm: &'a Vm) -> Self {
         let (name, id) = (Some(Cow::Borrowed(vm.meta.name.as_str())), Cow::Owned(vm.id.to_string()));
         Self { caller, view, attributes, name, id }
     }
 
     /// Those of a VM that is to be made. Its number is known when it is, and so is the name of one that nobody named:
     /// marks stand for both until then.
-    pub(crate) fn of_new(caller: &'a Caller, view: &'a View, attributes: Attributes, name: Option<&'a str>) -> Self {
+    pub fn of_new(caller: &'a Caller, view: &'a View, attributes: Attributes, name: Option<&'a str>) -> Self {
         let name = Some(Cow::Borrowed(name.unwrap_or(NAME_LATER)));
         Self { caller, view, attributes, name, id: Cow::Borrowed(ID_LATER) }
     }
 
     /// The text with its variables replaced; `field` is where it stands.
-    pub(crate) fn replace(&self, field: &str, text: &str) -> Result<String, Invalid> {
+    pub fn replace(&self, field: &str, text: &str) -> Result<String, Invalid> {
         substitute(text, self, LONGEST)
             .map_err(|error| Invalid::new(field, "", format!("cannot be used: {error}"), "Shorten it."))
     }
