@@ -22,7 +22,7 @@ mod write;
 pub use images::{image_of, images_of};
 pub use substitute::{Lookup, TooLong, substitute};
 pub use variables::Variables;
-pub use write::{lay_over, only_given, written};
+pub use write::{lay_over, only_given, unsaid, written};
 
 use crate::{Caller, Error, ErrorKind, View};
 use holm_model::attributes::{Reading as _, Vector};

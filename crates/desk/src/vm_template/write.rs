@@ -6,6 +6,9 @@ use holm_model::attributes::{Reading as _, merge};
 use holm_model::vms::{Context, DiskDraft, Firmware, Machine, NicDraft, RestartPolicy, VmDraft};
 use holm_model::{AttributeValue, Attributes, CpuShare};
 
+/// Sections that a template has one of.
+const SINGLE: [&str; 4] = ["OS", "GRAPHICS", "CONTEXT", OWN];
+
 /// Members of a section being collected.
 #[derive(Default)]
 struct Members(Vec<(String, String)>);
@@ -54,7 +57,7 @@ pub fn written(mut draft: VmDraft, rest: Attributes) -> Attributes {
 /// Lays what a draft says over a template: lists and texts are replaced whole; of what the guest boots and is told, and
 /// of the section `HOLM`, the members are.
 pub fn lay_over(template: &mut Attributes, mut over: Attributes) {
-    for name in ["OS", "CONTEXT", OWN] {
+    for name in SINGLE.into_iter().filter(|name| *name != "GRAPHICS") {
         let Some(before) = template.vector(name).map(|section| section.pairs.to_vec()) else { continue };
         for (_, value) in over.0.iter_mut().filter(|(key, _)| key == name) {
             let AttributeValue::Vector(pairs) = value else { continue };
@@ -121,8 +124,33 @@ pub fn only_given(draft: &VmDraft, rest: Attributes) -> Attributes {
         all.extend(nic_sections(nics));
     }
     let mut attributes = Attributes(all);
-    attributes.0.extend(rest.0);
+    for (name, value) in rest.0 {
+        let said = attributes.0.iter_mut().find(|(known, _)| *known == name && SINGLE.contains(&known.as_str()));
+        match (said, value) {
+            (Some((_, AttributeValue::Vector(said))), AttributeValue::Vector(more)) => {
+                let more: Vec<_> =
+                    more.into_iter().filter(|(new, _)| !said.iter().any(|(known, _)| known == new)).collect();
+                said.extend(more);
+            }
+            (_, value) => attributes.0.push((name, value)),
+        }
+    }
     attributes
+}
+
+/// What of a template's attributes a draft read from it does not say: the rest, for whoever shows both.
+#[must_use]
+pub fn unsaid(draft: &VmDraft, mut rest: Attributes) -> Attributes {
+    let said = only_given(draft, Attributes::default());
+    rest.0.retain_mut(|(name, value)| match value {
+        AttributeValue::Text(_) => !said.has(name),
+        AttributeValue::Vector(pairs) => {
+            let Some(section) = said.vector(name) else { return true };
+            pairs.retain(|(member, _)| !section.pairs.iter().any(|(known, _)| known == member));
+            !pairs.is_empty()
+        }
+    });
+    rest
 }
 
 fn disk_members(disk: &DiskDraft) -> Members {

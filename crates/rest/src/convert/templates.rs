@@ -64,7 +64,12 @@ fn nic(nic: NicDraft) -> v1::NicCreate {
     }
 }
 
-fn context(context: Context) -> v1::Context {
+fn context(mut context: Context) -> v1::Context {
+    // With a variable in it the host name is none yet, and was kept as the guest's variable that it becomes.
+    let named = context.environment.iter().position(|(name, _)| name == "SET_HOSTNAME");
+    if let (None, Some(at)) = (&context.hostname, named) {
+        context.hostname = Some(context.environment.remove(at).1);
+    }
     // How a script was written is no variable of the guest's.
     let told = |(name, value): &(String, String)| {
         !(name == "START_SCRIPT_BASE64" && value.is_empty() || name == "USER_DATA_ENCODING")
@@ -82,6 +87,7 @@ fn context(context: Context) -> v1::Context {
 /// The request for a VM that a draft is.
 fn request(draft: VmDraft, mut rest: Attributes) -> v1::VmCreate {
     rest.take(inputs::SECTION);
+    let rest = vm_template::unsaid(&draft, rest);
     let words = vms::words_of(&draft);
     v1::VmCreate {
         cpu: draft.cpu.map(cores),

@@ -3,7 +3,7 @@
 use crate::contract::Contract;
 use serde_json::{Value, json};
 
-/// Calls every operation on templates and VM groups.
+/// Calls every operation on templates and VM groups. Leaves a template `store` and a VM group `empty` behind.
 pub async fn every_operation(c: &mut Contract) {
     templates(c).await;
     groups(c).await;
@@ -44,6 +44,7 @@ async fn templates(c: &mut Contract) {
     let changed = c.fine("PATCH", one, "/api/v1/templates/shop", Some(change)).await;
     assert_eq!((&changed["name"], &changed["vm"]["memory_mib"]), (&json!("store"), &json!(256)));
     assert_eq!(changed["vm"]["context"]["environment"], json!({"STAGE": "$STAGE"}), "members that are not named stay");
+    assert_eq!(changed["vm"]["context"]["hostname"], "$NAME");
     assert_eq!(changed["vm"]["attributes"], json!({"TEAM": "x"}));
 
     let instantiate = format!("{one}/instantiate");
@@ -67,9 +68,6 @@ async fn templates(c: &mut Contract) {
     let body = json!({"name": "copy", "with_images": true});
     c.fine("POST", &clone, "/api/v1/templates/store/clone", Some(body.clone())).await;
     c.refused(409, "POST", &clone, "/api/v1/templates/store/clone", Some(body)).await;
-    let lock = format!("{one}/lock");
-    c.fine("PUT", &lock, "/api/v1/templates/copy/lock", Some(json!({"level": "manage"}))).await;
-    c.fine("DELETE", &lock, "/api/v1/templates/copy/lock", None).await;
     c.refused(400, "DELETE", one, "/api/v1/templates/copy?with_images=perhaps", None).await;
     c.fine("DELETE", one, "/api/v1/templates/copy?with_images=true", None).await;
 
@@ -124,9 +122,7 @@ async fn groups(c: &mut Contract) {
     c.refused(409, "DELETE", &role, "/api/v1/vm-groups/tiers/roles/0", None).await;
     c.refused(409, "DELETE", one, "/api/v1/vm-groups/tiers", None).await;
     c.fine("DELETE", "/api/v1/vms/{vm}/vm-group", "/api/v1/vms/member/vm-group", None).await;
-    let lock = format!("{one}/lock");
-    c.fine("PUT", &lock, "/api/v1/vm-groups/tiers/lock", Some(json!({"level": "manage"}))).await;
-    c.fine("DELETE", &lock, "/api/v1/vm-groups/tiers/lock", None).await;
+    c.fine("POST", all, all, Some(json!({"name": "empty"}))).await;
     let gone: Value = c.fine("DELETE", one, "/api/v1/vm-groups/tiers", None).await;
     assert_eq!(gone["verb"], "delete");
 }

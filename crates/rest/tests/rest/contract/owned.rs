@@ -3,7 +3,8 @@
 use super::Contract;
 use serde_json::json;
 
-/// Locks and unlocks one object of each noun that has a lock. Expects a VM `web`, an image `linux` and a host `edge`.
+/// Locks and unlocks one object of each noun that has a lock. Expects a VM `web`, an image `linux`, a host
+/// `edge`, a template `store` and a VM group `empty`.
 pub async fn calls(c: &mut Contract) {
     let mut templates: Vec<String> = c.document["paths"].as_object().unwrap().keys().cloned().collect();
     templates.retain(|template| template.ends_with("/lock"));
@@ -17,6 +18,8 @@ pub async fn calls(c: &mut Contract) {
         ("network-templates", "network_template", "tenant"),
         ("networks", "network", "default"),
         ("security-groups", "security_group", "default"),
+        ("templates", "template", "store"),
+        ("vm-groups", "vm_group", "empty"),
         ("vms", "vm", "web"),
     ] {
         let template = format!("/api/v1/{noun}/{{{one}}}/lock");
