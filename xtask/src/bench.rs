@@ -1,4 +1,4 @@
-//! Benchmarks: builds everything in release and runs the measuring programs, each of which prints JSON lines
+//! Benchmarks: builds the programs as packages have them and runs the measuring programs, each of which prints JSON lines
 //! `{"name":..., "value":..., "unit":..., "goal":...}`.
 
 use crate::run::{self, cargo, command};
@@ -70,8 +70,11 @@ pub fn run(filter: Option<&str>, write: bool) -> Result<()> {
         let names: Vec<&str> = PROGRAMS.iter().map(|p| p.name).collect();
         anyhow::bail!("there is no such benchmark: there are {}", names.join(", "));
     }
-    command(&cargo(), &["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"])?;
-    let bin = run::target_dir().join("release");
+    command(
+        &cargo(),
+        &["build", "--profile", "dist", "--locked", "--package", "holm-daemon", "--package", "holm-cli"],
+    )?;
+    let bin = run::target_dir().join("dist");
     let guest = run::target_dir().join("guest");
     if chosen.iter().any(|p| p.guests) {
         let holmd = bin.join("holmd").display().to_string();

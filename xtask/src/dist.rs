@@ -26,14 +26,15 @@ const COMPLETIONS: &[(&str, &str)] = &[
 /// Builds the packages into `target/packages`. The binaries are static where this machine can link static ones.
 pub fn build() -> Result<()> {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let mut arguments = vec!["build", "--release", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
-    let mut built = run::target_dir().join("release");
+    let mut arguments =
+        vec!["build", "--profile", "dist", "--locked", "--package", "holm-daemon", "--package", "holm-cli"];
+    let mut built = run::target_dir().join("dist");
     let missing = missing_for_static(&musl);
     match &missing {
         None => {
             eprintln!("The binaries are linked statically ({musl}) and run on any Linux of this architecture.");
             arguments.extend(["--target", &musl]);
-            built = run::target_dir().join(&musl).join("release");
+            built = run::target_dir().join(&musl).join("dist");
         }
         Some(mend) => {
             eprintln!("The binaries need this machine's C library or a newer one; for static ones: {mend}.");

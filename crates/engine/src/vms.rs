@@ -88,7 +88,7 @@ impl Engine {
                 continue;
             }
             self.agenda.alarm(*object, due);
-            let board = board.get_or_insert_with(|| Board::new(&**state));
+            let board = board.get_or_insert_with(Board::later);
             // A fault in the rules for one VM must not hold up the others.
             let verdict = catch_unwind(AssertUnwindSafe(|| vm::next(&row.value, &**state, board, now)));
             let Ok(verdict) = verdict else {
@@ -300,7 +300,7 @@ fn holds(tx: &Tx, of: &Vm, step: &Step, board: &mut Option<Board>, now: Timestam
         | Step::Give { .. }
         | Step::Remove
         | Step::Forget => {
-            let board = board.get_or_insert_with(|| Board::new(&**tx));
+            let board = board.get_or_insert_with(Board::later);
             vm::next(of, &**tx, board, now) == Verdict::Do(step.clone())
         }
     }

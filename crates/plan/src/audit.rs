@@ -7,7 +7,7 @@ use crate::hostplan;
 use holm_model::host_plan::HostReport;
 use holm_model::hosts::HostPhase;
 use holm_model::networks::{Address, Place};
-use holm_model::vms::{Observed, VmPhase};
+use holm_model::vms::{Observed, PinPolicy, VmPhase};
 use holm_model::{Booked, HostId, NetworkId, VmId, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,6 +57,8 @@ pub enum Kind {
     Leftover,
     /// A host has more booked than it has.
     Overbooked,
+    /// A processor or a device that is one VM's alone is another one's too.
+    BoundTwice,
     /// What the picture says is booked is not the sum over its VMs.
     BookedWrongly,
     /// An address is lent twice.
@@ -97,6 +99,7 @@ pub fn check(world: &dyn World, found: &BTreeMap<HostId, Found>) -> Vec<Violatio
     rows(world, &mut all);
     leases(world, &mut all);
     bookings(world, &mut all);
+    bindings(world, &mut all);
     reality(world, found, &mut all);
     all
 }
@@ -270,6 +273,26 @@ fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
                     host.meta.name, capacity.cpu.0, capacity.memory_mib, capacity.disk_mib
                 ),
             });
+        }
+    }
+}
+
+fn bindings(world: &dyn World, all: &mut Vec<Violation>) {
+    let mut owners: BTreeMap<(HostId, String), VmId> = BTreeMap::new();
+    for vm in world.vms() {
+        let Some(host) = vm.phase.destination().or(vm.phase.host()) else { continue };
+        let alone = matches!(vm.bound.pin, PinPolicy::Core | PinPolicy::Thread);
+        let processors = vm.bound.nodes.iter().filter(|_| alone).flat_map(|node| node.cpus.iter().chain(&node.kept));
+        let things = processors
+            .map(|cpu| format!("processor {cpu}"))
+            .chain(vm.bound.pci.iter().map(|device| format!("PCI device {}", device.address)));
+        for thing in things {
+            let says = |other| format!("{thing} of host {host} is bound to vm {other} and to vm {}", vm.id);
+            if let Some(says) = owners.get(&(host, thing.clone())).map(says) {
+                all.push(Violation { kind: Kind::BoundTwice, vm: Some(vm.id), host: Some(host), says });
+            } else {
+                owners.insert((host, thing), vm.id);
+            }
         }
     }
 }

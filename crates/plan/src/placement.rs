@@ -18,7 +18,7 @@ use holm_model::vms::{Firmware, PinPolicy, Vm, VmSpec};
 use holm_model::{ClusterId, CpuShare, HostId, Name, NetworkId, VmId, World};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 mod affinity;
 mod asks;
@@ -379,7 +379,8 @@ const LEFT_BEFORE: i64 = 4 * KVM;
 /// A scratch copy of what hosts offer and have booked, and of where address pools were last found free.
 #[derive(Debug)]
 pub struct Board {
-    rooms: Vec<Room>,
+    /// Every host, once one of them matters.
+    rooms: OnceLock<Vec<Room>>,
     /// The place after the last one lent of a network's range. Behind a lock so that a board can be shared while it is
     /// read.
     cursors: Mutex<BTreeMap<(NetworkId, u32), u32>>,
@@ -393,7 +394,20 @@ impl Board {
     /// Looks at every host once.
     #[must_use]
     pub fn new(world: &dyn World) -> Self {
-        Self::of_rooms(world.hosts().map(|host| Room::of(host, world)).collect())
+        let board = Self::later();
+        board.rooms(world);
+        board
+    }
+
+    /// Looks at every host once, in the first picture in which they matter: most of what happens to VMs leaves them
+    /// where they are.
+    #[must_use]
+    pub fn later() -> Self {
+        Self::of_rooms(OnceLock::new())
+    }
+
+    fn rooms(&self, world: &dyn World) -> &[Room] {
+        self.rooms.get_or_init(|| world.hosts().map(|host| Room::of(host, world)).collect())
     }
 
     /// Looks at these hosts only; those that do not exist are left out.
@@ -403,10 +417,10 @@ impl Board {
             hosts.iter().filter_map(|id| world.host(*id)).map(|host| Room::of(host, world)).collect();
         rooms.sort_by_key(|room| room.host);
         rooms.dedup_by_key(|room| room.host);
-        Self::of_rooms(rooms)
+        Self::of_rooms(rooms.into())
     }
 
-    fn of_rooms(rooms: Vec<Room>) -> Self {
+    fn of_rooms(rooms: OnceLock<Vec<Room>>) -> Self {
         Self { rooms, cursors: Mutex::default(), memory: Mutex::default(), groups: Mutex::default() }
     }
 
@@ -415,7 +429,7 @@ impl Board {
     #[must_use]
     pub fn first_fit(&self, vm: &Vm, world: &dyn World) -> Option<HostId> {
         let wants = Wants::of(&vm.spec, world);
-        let mut asks = self.asks(vm);
+        let mut asks = self.asks(vm, world);
         let bonds = Bonds::of(vm, world, &self.groups);
         let fits = |(at, room): &(usize, &Room)| {
             !is_left(vm, room.host)
@@ -424,7 +438,7 @@ impl Board {
                 && room.has_what_is_wanted(vm, world)
                 && asks.met(*at, room, world)
         };
-        let found = self.rooms.iter().enumerate().find(fits).map(|(_, room)| room.host);
+        let found = self.rooms(world).iter().enumerate().find(fits).map(|(_, room)| room.host);
         bonds.keep(&self.groups);
         self.keep(asks);
         found
@@ -449,11 +463,11 @@ impl Board {
 
     fn place_but(&self, not: Option<HostId>, vm: &Vm, world: &dyn World) -> Result<Placement, Vec<Refusal>> {
         let wants = Wants::of(&vm.spec, world);
-        let mut asks = self.asks(vm);
+        let mut asks = self.asks(vm, world);
         let bonds = Bonds::of(vm, world, &self.groups);
         let mut best: Option<(Grade, &Room)> = None;
         let mut fitting = 0_usize;
-        let rooms = || self.rooms.iter().enumerate().filter(|(_, room)| Some(room.host) != not);
+        let rooms = || self.rooms(world).iter().enumerate().filter(|(_, room)| Some(room.host) != not);
         for (at, room) in rooms() {
             let fits = !is_left(vm, room.host)
                 && room.fits(&vm.spec, &wants)
@@ -502,8 +516,9 @@ impl Board {
     /// # Errors
     /// What stands in the way, in words.
     pub fn returns(&self, vm: &Vm, host: HostId, world: &dyn World) -> Result<(), String> {
-        match self.rooms.binary_search_by_key(&host, |room| room.host) {
-            Ok(at) => room_to_return(&self.rooms[at], vm, world),
+        let rooms = self.rooms(world);
+        match rooms.binary_search_by_key(&host, |room| room.host) {
+            Ok(at) => room_to_return(&rooms[at], vm, world),
             Err(_) => Err("it has just been deleted".into()),
         }
     }
@@ -525,11 +540,12 @@ impl Board {
         self.book(host, vm, &again);
     }
 
-    /// Writes a placement on the board.
+    /// Writes a placement on the board, from which it was read.
     pub fn book(&mut self, host: HostId, vm: VmId, spec: &VmSpec) {
         // Rooms come from the world's hosts, which are ordered by id.
-        if let Ok(at) = self.rooms.binary_search_by_key(&host, |room| room.host) {
-            let room = &mut self.rooms[at];
+        let rooms = self.rooms.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
+        if let Ok(at) = rooms.binary_search_by_key(&host, |room| room.host) {
+            let room = &mut rooms[at];
             room.booked.cpu = room.booked.cpu.saturating_add(spec.cpu.0.into());
             room.booked.memory_mib = room.booked.memory_mib.saturating_add(spec.memory_mib);
             room.booked.disk_mib = room.booked.disk_mib.saturating_add(spec.disk_mib());
@@ -554,7 +570,7 @@ impl Board {
         let mut asks = Asks::read_for(vm);
         let bonds = Bonds::of(vm, world, &self.groups);
         let verdicts = self
-            .rooms
+            .rooms(world)
             .iter()
             .map(|room| {
                 let mut room = room.clone();
@@ -597,12 +613,12 @@ impl Board {
     }
 
     /// What the VM asks in expressions, with the answers there are already.
-    fn asks(&self, vm: &Vm) -> Asks {
+    fn asks(&self, vm: &Vm, world: &dyn World) -> Asks {
         let rule = &vm.spec.placement;
         if rule.requirements.is_none() && rule.rank.is_none() || rule.target.is_some() {
             return Asks::default();
         }
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).take(rule, self.rooms.len())
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).take(rule, self.rooms(world).len())
     }
 
     fn keep(&self, asks: Asks) {

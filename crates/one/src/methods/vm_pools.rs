@@ -45,6 +45,9 @@ enum InState {
     Only(u8),
 }
 
+/// So many VMs are looked at one by one.
+const FEW: usize = 500;
+
 /// `STATE` of a VM that is over.
 const DONE: u8 = 6;
 
@@ -156,7 +159,8 @@ pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form:
         Form::Full => &caches.vms,
         Form::Short => &caches.short_vms,
     };
-    let lost = if vms.len() > 1 { Some(render::lost_hosts(view)) } else { None };
+    // For a few VMs it is less to look at their hosts than at all hosts.
+    let lost = if vms.len() > FEW { Some(render::lost_hosts(view)) } else { None };
     let is_lost = |any: &AnyVm| match &lost {
         Some(lost) => !lost.is_empty() && any.vm().phase.host().is_some_and(|host| lost.contains(&host)),
         None => render::is_lost(view, any.vm()),

@@ -55,6 +55,45 @@ fn what_is_on_the_hosts_is_held_against_the_rows() {
 }
 
 #[test]
+fn what_is_one_vms_alone_is_nobody_elses() {
+    use holm_model::vms::{Bound, BoundNode, BoundPci};
+    let bound = |pin, cpus: &[u32], kept: &[u32], device: &str| Bound {
+        nodes: vec![BoundNode {
+            node: 0,
+            vcpus: 1,
+            memory_mib: 1,
+            page_kib: None,
+            cpus: cpus.to_vec(),
+            kept: kept.to_vec(),
+        }],
+        pin,
+        pci: vec![BoundPci { id: 0, address: device.into() }],
+    };
+    let with = |one: Bound, other: Bound, host: u32| {
+        let (mut world, found) = healthy();
+        world.vms.get_mut(&VmId(7)).expect("exists").bound = one;
+        let mut second = world.vms[&VmId(7)].clone();
+        (second.id, second.leases, second.spec.nics) = (VmId(6), Vec::new(), Vec::new());
+        (second.phase, second.bound) = (VmPhase::On(HostId(host)), other);
+        world.add(second);
+        let all = check(&world, &found);
+        all.into_iter().filter(|v| v.kind == Kind::BoundTwice).map(|v| v.says).collect::<Vec<_>>()
+    };
+    let first = || bound(PinPolicy::Core, &[0], &[1], "0000:01:00.0");
+    assert_eq!(with(first(), bound(PinPolicy::Thread, &[2], &[], "0000:02:00.0"), 1), [""; 0]);
+    assert_eq!(with(first(), bound(PinPolicy::Thread, &[1], &[], "0000:01:00.0"), 2), [""; 0], "another host's");
+    assert_eq!(
+        with(first(), bound(PinPolicy::Thread, &[1], &[], "0000:01:00.0"), 1),
+        [
+            "processor 1 of host 1 is bound to vm 6 and to vm 7",
+            "PCI device 0000:01:00.0 of host 1 is bound to vm 6 and to vm 7"
+        ]
+    );
+    let shared = |device| bound(PinPolicy::Shared, &[1], &[], device);
+    assert_eq!(with(shared("0000:01:00.0"), shared("0000:02:00.0"), 1), [""; 0], "those may be shared");
+}
+
+#[test]
 fn the_rows_are_held_against_each_other() {
     let kinds_after = |change: fn(&mut Sample)| {
         let (mut world, found) = healthy();
