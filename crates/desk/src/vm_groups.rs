@@ -99,8 +99,8 @@ impl Desk {
         .await
     }
 
-    /// Changes what every owned object has, the sets of roles that belong together and apart, and the attributes. What is placed from now on follows
-    /// the new sets.
+    /// Changes what every owned object has, the sets of roles that belong together and apart, and the attributes. What is
+    /// placed from now on follows the new sets.
     ///
     /// # Errors
     /// When the caller may not, `work` refuses, or the result cannot be meant.

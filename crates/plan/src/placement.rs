@@ -9,7 +9,6 @@
 //! All see the board's bookings. Only hosts that have room are asked, and for expressions each gives every answer once
 //! until something is booked on it.
 
-use crate::expressions::shortened;
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::images::Image;
@@ -25,6 +24,7 @@ mod asks;
 mod bonds;
 mod bound;
 mod datastores;
+mod grade;
 
 pub use crate::leases::{LeaseTrouble, can_lease, check_wishes, lease, lease_holds, leases};
 use affinity::Groups;
@@ -33,6 +33,7 @@ use asks::{Asks, Memory};
 use bonds::Bonds;
 pub use bound::bind;
 pub use datastores::datastore;
+use grade::{Grade, choice};
 
 /// The host a VM should go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -668,10 +669,6 @@ fn runs(host: &str, guest: &str) -> bool {
     host.eq_ignore_ascii_case(guest) || host == "x86_64" && small.contains(&guest.to_ascii_lowercase().as_str())
 }
 
-fn policy(room: &Room, vm: &Vm) -> PlacementPolicy {
-    vm.spec.placement.policy.unwrap_or(room.policy)
-}
-
 /// Whether the VM was on the host before and had to leave because the host could not run it.
 pub(crate) fn refused_by(vm: &Vm, host: HostId) -> bool {
     crate::vm::refusals(vm) > 0 && vm.history.iter().any(|stay| stay.host == host && stay.until.is_some())
@@ -680,57 +677,6 @@ pub(crate) fn refused_by(vm: &Vm, host: HostId) -> bool {
 /// Whether the host may still have something of the VM from before.
 fn is_left(vm: &Vm, host: HostId) -> bool {
     vm.remains.iter().any(|remains| remains.host == host)
-}
-
-/// How good a host is to a VM; what comes first outweighs what follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Grade {
-    /// Whether it has not yet failed to run the VM.
-    fresh: bool,
-    /// By the VM's own rank; the same everywhere when it has none.
-    rank: Option<i64>,
-    /// By the policy.
-    room: i64,
-}
-
-impl Grade {
-    fn of(room: &Room, vm: &Vm, wants: &Wants, rank: Option<i64>) -> Self {
-        Self { fresh: !refused_by(vm, room.host), rank, room: room.score(wants, policy(room, vm)) }
-    }
-
-    /// As one number, for show.
-    fn score(self) -> i64 {
-        let score = self.rank.unwrap_or(self.room);
-        if self.fresh { score } else { score.saturating_sub(LEFT_BEFORE) }
-    }
-}
-
-fn choice(room: &Room, vm: &Vm, wants: &Wants, asks: &Asks, grade: Grade, fitting: usize) -> String {
-    let (cpu, memory) = room.left(wants);
-    let left = format!("{} % of its CPU and {} % of its memory are left", cpu / 10, memory / 10);
-    let name = &room.name;
-    if vm.spec.placement.target.or(vm.spec.placement.host).is_some() {
-        return format!("Placed on host {name} as asked; {left}.");
-    }
-    if fitting == 1 {
-        return format!("Placed on host {name}, the only one it fits on; {left}.");
-    }
-    let mut unread = String::new();
-    let by = match (grade.rank, asks.rank_text()) {
-        (Some(rank), Some(Ok(text))) => format!("has the highest rank ({rank} by `{}`)", shortened(&text, 100)),
-        (_, rank) => {
-            if let Some(Err(error)) = rank {
-                unread = format!(" Its rank cannot be read and does not count: {error}.");
-            }
-            match policy(room, vm) {
-                PlacementPolicy::Spread => "has fewest VMs, then most room left (policy spread)",
-                PlacementPolicy::Pack => "has most VMs, then least room left (policy pack)",
-                PlacementPolicy::Load => "has most free CPU (policy load)",
-            }
-            .to_owned()
-        }
-    };
-    format!("Placed on host {name}: of {fitting} hosts it fits on, this one {by}; {left}.{unread}")
 }
 
 /// Whether the VM fits on the host in this very picture, asked again in the transaction that places it.
