@@ -201,10 +201,9 @@ fn what_a_guest_wrote_on_a_persistent_image_is_there_for_the_next() {
     cloud.start_agent(1).unwrap();
     std::thread::sleep(Duration::from_millis(700));
     cloud.kill_front();
-    cloud.start_front().unwrap();
     // Unless everything is back by now, nothing more comes while the agent is away, and the image is not to be deleted.
     cloud.kill_agent(1);
-    std::thread::sleep(Duration::from_millis(500));
+    cloud.start_front().unwrap();
     if cloud.holm(&["vm", "show", "first"]).unwrap().code == 0 {
         let early = cloud.holm(&["image", "delete", "keep"]).unwrap();
         assert_eq!(early.code, 5, "its content was not back yet: {early:?}");

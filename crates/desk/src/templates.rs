@@ -6,7 +6,7 @@ use crate::{Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
 use holm_model::templates::{Document, NetworkTemplate, Template};
-use holm_model::{Attributes, DocumentId, Meta, Name, NetworkTemplateId, ObjectKind, TemplateId};
+use holm_model::{Attributes, DocumentId, Meta, Name, NetworkTemplateId, TemplateId};
 use holm_store::{Row, Tx};
 use std::sync::Arc;
 
@@ -65,17 +65,16 @@ impl Desk {
     /// Creates a template, network template or document.
     ///
     /// # Errors
-    /// When the caller may not make one, the name is taken or no name, or the body is too large.
+    /// When the caller may not make one or may not write one of the attributes, the name is taken or no name, or the body
+    /// is too large.
     pub async fn bag_create<T: Bag>(
         &self,
         caller: &Caller,
         intent: &Intent,
         draft: BagDraft,
     ) -> Result<Arc<Row<T>>, Error> {
-        if T::KIND == ObjectKind::Template {
-            // Whoever makes a VM of it later is not asked again for what it says.
-            crate::restricted::check(T::KIND, &draft.attributes, caller)?;
-        }
+        // Whoever makes a VM or a network of it later is not asked again for what it says.
+        crate::restricted::check(T::KIND, &draft.attributes, caller)?;
         self.bag_put(caller, intent, draft).await
     }
 

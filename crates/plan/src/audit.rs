@@ -287,11 +287,9 @@ fn bindings(world: &dyn World, all: &mut Vec<Violation>) {
             .map(|cpu| format!("processor {cpu}"))
             .chain(vm.bound.pci.iter().map(|device| format!("PCI device {}", device.address)));
         for thing in things {
-            let says = |other| format!("{thing} of host {host} is bound to vm {other} and to vm {}", vm.id);
-            if let Some(says) = owners.get(&(host, thing.clone())).map(says) {
+            if let Some(other) = owners.insert((host, thing.clone()), vm.id) {
+                let says = format!("{thing} of host {host} is bound to vm {other} and to vm {}", vm.id);
                 all.push(Violation { kind: Kind::BoundTwice, vm: Some(vm.id), host: Some(host), says });
-            } else {
-                owners.insert((host, thing), vm.id);
             }
         }
     }

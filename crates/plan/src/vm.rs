@@ -448,7 +448,7 @@ fn on(vm: &Vm, host: &Host, world: &dyn World, board: &Board, now: Timestamp) ->
             refused: false,
         });
     }
-    if status.refused {
+    if status.refused && !sent_away {
         return if may_leave {
             Verdict::Do(Step::Leave { why: format!("Host {name} cannot run it: {said}."), refused: true })
         } else {

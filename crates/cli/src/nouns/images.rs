@@ -19,13 +19,7 @@ impl Noun for Image {
     const WORD: &'static str = "image";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |i, _| i.id.to_string(), |i| i.id.to_string()),
             field("NAME", "name", |i, _| i.meta.name.clone(), |i| i.meta.name.clone()),

@@ -17,13 +17,7 @@ impl Noun for Network {
     const WORD: &'static str = "network";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |n, _| n.id.to_string(), |n| n.id.to_string()),
             field("NAME", "name", |n, _| n.meta.name.clone(), |n| n.meta.name.clone()),

@@ -13,13 +13,7 @@ impl Noun for Operation {
     const WORD: &'static str = "operation";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |o, _| o.id.to_string(), |o| o.id.to_string()),
             field("VERB", "verb", |o, _| o.verb.clone(), |o| o.verb.clone()),

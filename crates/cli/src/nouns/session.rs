@@ -16,13 +16,7 @@ impl Noun for Token {
     const WORD: &'static str = "token";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |t, _| t.id.to_string(), |t| t.id.to_string()),
             field("LABEL", "label", |t, _| t.label.clone(), |t| t.label.clone()),

@@ -23,13 +23,7 @@ impl Noun for Template {
     const WORD: &'static str = "template";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |t, _| t.id.to_string(), |t| t.id.to_string()),
             field("NAME", "name", |t, _| t.meta.name.clone(), |t| t.meta.name.clone()),

@@ -76,13 +76,7 @@ pub(super) async fn numbered(app: &App, call: Call, wait: &WaitArgs) -> Result {
 }
 
 fn disk_columns() -> Vec<Column<Disk>> {
-    let field = |title, key, text: fn(&Disk, &Names) -> String, plain: fn(&Disk) -> String| Column {
-        title,
-        key,
-        text,
-        plain,
-        state: false,
-    };
+    let field = Column::<Disk>::new;
     vec![
         field("DISK", "id", |d, _| d.id.to_string(), |d| d.id.to_string()),
         field("IMAGE", "image", image_of, |d| d.image.map(|image| image.to_string()).unwrap_or_default()),
@@ -268,13 +262,7 @@ fn of_nic(args: &NicOne) -> Result<String> {
 }
 
 fn nic_columns() -> Vec<Column<Nic>> {
-    let field = |title, key, text: fn(&Nic, &Names) -> String, plain: fn(&Nic) -> String| Column {
-        title,
-        key,
-        text,
-        plain,
-        state: false,
-    };
+    let field = Column::<Nic>::new;
     vec![
         field("NIC", "id", |n, _| n.id.to_string(), |n| n.id.to_string()),
         field("NETWORK", "network", |n, names| names.of("networks", n.network), |n| n.network.to_string()),

@@ -15,13 +15,7 @@ impl Noun for VmGroup {
     const WORD: &'static str = "vm group";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |g, _| g.id.to_string(), |g| g.id.to_string()),
             field("NAME", "name", |g, _| g.meta.name.clone(), |g| g.meta.name.clone()),

@@ -21,13 +21,7 @@ impl Noun for Vm {
     const WORD: &'static str = "vm";
 
     fn columns() -> Vec<Column<Self>> {
-        let field = |title, key, text: fn(&Self, &Names) -> String, plain: fn(&Self) -> String| Column {
-            title,
-            key,
-            text,
-            plain,
-            state: false,
-        };
+        let field = Column::<Self>::new;
         vec![
             field("ID", "id", |v, _| v.id.to_string(), |v| v.id.to_string()),
             field("NAME", "name", |v, _| v.meta.name.clone(), |v| v.meta.name.clone()),

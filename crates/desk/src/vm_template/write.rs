@@ -54,10 +54,10 @@ pub fn written(mut draft: VmDraft, rest: Attributes) -> Attributes {
     attributes
 }
 
-/// Lays what a draft says over a template: lists and texts are replaced whole; of what the guest boots and is told, and
-/// of the section `HOLM`, the members are.
+/// Lays what a draft says over a template: lists and texts are replaced whole; of what the guest boots, shows and is told,
+/// and of the section `HOLM`, the members are.
 pub fn lay_over(template: &mut Attributes, mut over: Attributes) {
-    for name in SINGLE.into_iter().filter(|name| *name != "GRAPHICS") {
+    for name in SINGLE {
         let Some(before) = template.vector(name).map(|section| section.pairs.to_vec()) else { continue };
         for (_, value) in over.0.iter_mut().filter(|(key, _)| key == name) {
             let AttributeValue::Vector(pairs) = value else { continue };

@@ -3,7 +3,7 @@
 use super::Api;
 use super::door::Asker;
 use super::owned::{changed, created, get, list, lock_routes, shown};
-use super::requests::{Command, Id, Key, List, Order, force, json, no_content};
+use super::requests::{Command, Id, Key, List, Order, flag, json, no_content};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::{RawQuery, State};
@@ -110,7 +110,7 @@ async fn host_change(State(api): State<Api>, Key(key): Key, command: Command<v1:
     responses((status = 202, description = "What was asked for; follow it.", body = v1::Operation)),
 )]
 async fn host_delete(State(api): State<Api>, Key(key): Key, RawQuery(query): RawQuery, order: Order) -> Answer {
-    let force = force(query.as_deref())?;
+    let force = flag(query.as_deref(), "force")?;
     let operation = api.desk().host_delete(&order.caller, &order.intent, &key, force).await?;
     json(StatusCode::ACCEPTED, &convert::operations::operation(&operation, &api.desk().view()))
 }

@@ -3,7 +3,7 @@
 use super::Api;
 use super::door::Asker;
 use super::owned::{changed, created, get, list, lock_routes, shown};
-use super::requests::{Command, Key, List, Order, Part, force, json};
+use super::requests::{Command, Key, List, Order, Part, flag, json};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::{RawQuery, State};
@@ -164,7 +164,7 @@ async fn network_range_delete(
     order: Order,
 ) -> Answer {
     let id = convert::id_of::<Network>("network", &key, &api.desk().view(), &order.caller)?;
-    let force = force(query.as_deref())?;
+    let force = flag(query.as_deref(), "force")?;
     let row = api.desk().network_remove_range(&order.caller, &order.intent, id, range, force).await?;
     changed(&api, &order.caller, &row)
 }

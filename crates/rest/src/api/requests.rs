@@ -176,18 +176,18 @@ fn read_list(query: Option<&str>) -> Answer<ListQuery> {
     Ok(list)
 }
 
-/// The parameter `force` of a deletion, which has no other.
-pub(crate) fn force(query: Option<&str>) -> Answer<bool> {
-    let mut force = false;
+/// The parameter of a deletion that has no other, true or false.
+pub(crate) fn flag(query: Option<&str>, known: &str) -> Answer<bool> {
+    let mut flag = false;
     for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
-        force = match (name.as_ref(), value.as_ref()) {
-            ("force", "true") => true,
-            ("force", "false") => false,
-            ("force", _) => return Err(Refusal::invalid("force", "force is neither true nor false")),
-            (other, _) => return Err(unknown_parameter(other, "force")),
+        flag = match value.as_ref() {
+            _ if name != known => return Err(unknown_parameter(&name, known)),
+            "true" => true,
+            "false" => false,
+            _ => return Err(Refusal::invalid(known, format!("{known} is neither true nor false"))),
         };
     }
-    Ok(force)
+    Ok(flag)
 }
 
 pub(crate) fn unknown_parameter(name: &str, known: &str) -> Refusal {

@@ -3,10 +3,10 @@
 use super::Api;
 use super::door::Asker;
 use super::owned::{changed, created, get, list, lock_routes, shown};
-use super::requests::{Command, Key, List, Order, Wish, json, unknown_parameter};
+use super::requests::{Command, Key, List, Order, Wish, flag, json};
 use super::vms::accepted;
 use crate::convert;
-use crate::problem::{Answer, Refusal};
+use crate::problem::Answer;
 use axum::extract::{RawQuery, State};
 use holm_desk::{BagDraft, Caller};
 use holm_model::TemplateId;
@@ -109,17 +109,7 @@ async fn template_change(State(api): State<Api>, Key(key): Key, command: Command
     responses((status = 202, description = "What was asked for; follow it.", body = v1::Operation)),
 )]
 async fn template_delete(State(api): State<Api>, Key(key): Key, RawQuery(query): RawQuery, order: Order) -> Answer {
-    let mut with_images = false;
-    for (name, value) in form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes()) {
-        with_images = match (name.as_ref(), value.as_ref()) {
-            ("with_images", "true") => true,
-            ("with_images", "false") => false,
-            ("with_images", _) => {
-                return Err(Refusal::invalid("with_images", "with_images is neither true nor false"));
-            }
-            (other, _) => return Err(unknown_parameter(other, "with_images")),
-        };
-    }
+    let with_images = flag(query.as_deref(), "with_images")?;
     let id = template_id(&api, &order.caller, &key)?;
     let operation = api.desk().template_delete(&order.caller, &order.intent, id, with_images).await?;
     json(StatusCode::ACCEPTED, &convert::operations::operation(&operation, &api.desk().view()))
