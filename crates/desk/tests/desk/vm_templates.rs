@@ -7,7 +7,7 @@ use holm_desk::{BagDraft, ErrorKind, Intent, TemplateUse};
 use holm_model::attributes::Reading as _;
 use holm_model::clusters::PlacementPolicy;
 use holm_model::schedule::{Due, Repeat, RepeatEnd, ScheduledAction};
-use holm_model::templates::Template;
+use holm_model::templates::{NetworkTemplate, Template};
 use holm_model::vms::{AutoNic, Context, DiskDraft, Firmware, NicDraft, Power, RestartPolicy, VmDraft};
 use holm_model::{AttributeValue, Attributes, CpuShare, TemplateId, Timestamp};
 
@@ -198,6 +198,11 @@ async fn only_administrators_write_restricted_attributes_into_templates() {
     let cost = |cost: &str| Attributes(vec![("CPU_COST".into(), AttributeValue::Text(cost.into()))]);
     let draft = BagDraft { name: "free".into(), attributes: cost("0"), kind: 0 };
     refused(ground.desk.bag_create::<Template>(&ann, &intent(), draft).await, ErrorKind::Forbidden);
+    // A network template is trusted as well by whoever makes a network of it.
+    let bridge = Attributes(vec![("PHYDEV".into(), AttributeValue::Text("eth0".into()))]);
+    let draft = BagDraft { name: "uplink".into(), attributes: bridge, kind: 0 };
+    let error = ground.desk.bag_create::<NetworkTemplate>(&ann, &intent(), draft).await.expect_err("refused");
+    assert_eq!((error.kind, error.field.as_deref()), (ErrorKind::Forbidden, Some("PHYDEV")));
     let mut attributes = bag(with_nothing());
     attributes.0.extend(cost("2").0);
     let id = template(&ground, "by-the-book", attributes).await;
