@@ -318,7 +318,7 @@ fn deployments(row: Row<'_>, hosts: u64, vms: u64, goal: &str) -> Result<()> {
     )?;
     let mut client = One::connect(&address, &session)?;
     until("all hosts to report", PATIENCE, || {
-        let reporting = count(client.call("one.hostpool.info", &[])?, b"&lt;STATE&gt;2&lt;/STATE&gt;");
+        let reporting = count(client.call("one.hostpool.info", &[])?, b"&lt;STATE>2&lt;/STATE>");
         Ok((reporting == hosts).then_some(()))
     })?;
     let begun = Instant::now();
@@ -334,10 +334,8 @@ fn deployments(row: Row<'_>, hosts: u64, vms: u64, goal: &str) -> Result<()> {
     )?;
     let all = [Value::Int(-2), Value::Int(-1), Value::Int(-1), Value::Int(3)];
     loop {
-        let running = count(
-            client.call("one.vmpool.info", &all)?,
-            b"&lt;STATE&gt;3&lt;/STATE&gt;&lt;LCM_STATE&gt;3&lt;/LCM_STATE&gt;",
-        );
+        let running =
+            count(client.call("one.vmpool.info", &all)?, b"&lt;STATE>3&lt;/STATE>&lt;LCM_STATE>3&lt;/LCM_STATE>");
         if running == vms {
             break;
         }

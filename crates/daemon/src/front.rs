@@ -31,8 +31,13 @@ pub async fn run(config: &Config) -> Result<()> {
     let journal = SqliteJournal::open(front.data_dir.join("holm.db"))
         .with_context(|| format!("cannot open the database {}", front.data_dir.join("holm.db").display()))?;
     let (journal, commits) = insight::Timed::new(journal);
-    let store = tokio::task::spawn_blocking(move || Store::open(Box::new(journal), Mode::Thread, uuid::Uuid::new_v4()))
-        .await??;
+    let authority = {
+        let (dir, names, clock) = (front.data_dir.join("tls"), link_names(front), clock.clone());
+        tokio::task::spawn_blocking(move || holm_rest::Authority::open(&dir, &names, clock))
+    };
+    // Nothing else waits for this thread yet, and what the C library's allocator gives it grows by larger steps than what
+    // it gives other threads.
+    let store = Store::open(Box::new(journal), Mode::Thread, uuid::Uuid::new_v4())?;
     let images = ImageStore::open(front.data_dir.join("images"))?;
     let desk = Desk::new(DeskParts {
         store: store.clone(),
@@ -45,10 +50,7 @@ pub async fn run(config: &Config) -> Result<()> {
         write_credentials(&front.data_dir.join("admin-credentials"), &first)?;
     }
 
-    let authority = {
-        let (dir, names, clock) = (front.data_dir.join("tls"), link_names(front), clock.clone());
-        Arc::new(tokio::task::spawn_blocking(move || holm_rest::Authority::open(&dir, &names, clock)).await??)
-    };
+    let authority = Arc::new(authority.await??);
     let engine = Engine::with_settings(
         store.clone(),
         clock.clone(),

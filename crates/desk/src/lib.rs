@@ -205,7 +205,7 @@ impl Desk {
         let mut key = [0; 32];
         entropy.fill(&mut key);
         Ok(Self(Arc::new(Inner {
-            passwords: passwords::Passwords::new(settings.logins_at_once)?,
+            passwords: passwords::Passwords::new(settings.logins_at_once),
             throttle: throttle::Throttle::default(),
             rights: Arc::default(),
             remembered: logins::Remembered::new(key),

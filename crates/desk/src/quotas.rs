@@ -197,55 +197,28 @@ fn metered(limits: &[(QuotaKey, String, i64)]) -> Vec<String> {
     names
 }
 
-/// An object before and after a change, as far as quotas are concerned.
-struct Changed<'a> {
-    before: Option<(&'a Meta, Usage)>,
-    after: (&'a Meta, Usage),
-}
-
 /// Refuses a transaction that makes somebody's objects use more of what is limited than the limit. A limit that was set
 /// below what is used already stands only against using more.
 ///
 /// # Errors
 /// `Quota`, naming the limit.
 pub(crate) fn admit(tx: &Tx) -> Result<(), Error> {
-    let vms = tx.changed::<Vm>();
-    let images = tx.changed::<Image>();
-    let networks = tx.changed::<Network>();
-    let vm = |state: &State, row: &Vm| {
-        let mut usage = of_vm(state, row);
-        // Attributes that count are found by whoever knows their names; here all of them are.
-        let named: Vec<String> = row.meta.attributes.0.iter().map(|(name, _)| name.clone()).collect();
-        let both = named.iter().map(|name| format!("RUNNING_{name}")).chain(named.iter().cloned());
-        meter(&mut usage, row, &both.filter(|name| !FIXED.contains(&name.as_str())).collect::<Vec<_>>());
+    let of_metered_vm = |state: &State, vm: &Vm, metered: &[String]| {
+        let mut usage = of_vm(state, vm);
+        meter(&mut usage, vm, metered);
         usage
     };
-    for (before, after) in &vms {
-        check(
-            tx,
-            &Changed {
-                before: before.as_ref().map(|row| (&row.value.meta, vm(tx.base(), &row.value))),
-                after: (&after.value.meta, vm(tx, &after.value)),
-            },
-        )?;
+    for (before, after) in tx.changed::<Vm>() {
+        let before = before.as_ref().map(|row| (&row.value.meta, &row.value));
+        check(tx, before, (&after.value.meta, &after.value), of_metered_vm)?;
     }
-    for (before, after) in &images {
-        check(
-            tx,
-            &Changed {
-                before: before.as_ref().map(|row| (&row.value.meta, of_image(&row.value))),
-                after: (&after.value.meta, of_image(&after.value)),
-            },
-        )?;
+    for (before, after) in tx.changed::<Image>() {
+        let before = before.as_ref().map(|row| (&row.value.meta, &row.value));
+        check(tx, before, (&after.value.meta, &after.value), |_, image, _| of_image(image))?;
     }
-    for (before, after) in &networks {
-        check(
-            tx,
-            &Changed {
-                before: before.as_ref().map(|row| (&row.value.meta, of_network(&row.value))),
-                after: (&after.value.meta, of_network(&after.value)),
-            },
-        )?;
+    for (before, after) in tx.changed::<Network>() {
+        let before = before.as_ref().map(|row| (&row.value.meta, &row.value));
+        check(tx, before, (&after.value.meta, &after.value), |_, network, _| of_network(network))?;
     }
     Ok(())
 }
@@ -256,12 +229,18 @@ pub(crate) fn admit(tx: &Tx) -> Result<(), Error> {
 /// `Quota`, naming the limit.
 pub(crate) fn admit_arrival(tx: &Tx, before: &Image, after: &Image) -> Result<(), Error> {
     // What has arrived so far was counted while it came, and never admitted.
-    let admitted = of_image(&Image { received: 0, ..before.clone() });
-    check(tx, &Changed { before: Some((&before.meta, admitted)), after: (&after.meta, of_image(after)) })
+    let admitted = Image { received: 0, ..before.clone() };
+    check(tx, Some((&before.meta, &admitted)), (&after.meta, after), |_, image, _| of_image(image))
 }
 
-fn check(tx: &Tx, changed: &Changed<'_>) -> Result<(), Error> {
-    let (meta, usage) = &changed.after;
+/// Checks one object as it was and as it is, each with whose it is. `usage` says what it uses, given the metrics that
+/// are counted beyond the fixed ones; it is asked only where there are limits.
+fn check<T>(
+    tx: &Tx,
+    before: Option<(&Meta, &T)>,
+    (meta, after): (&Meta, &T),
+    usage: impl Fn(&State, &T, &[String]) -> Usage,
+) -> Result<(), Error> {
     for whose in [Whose::User(meta.owner), Whose::Group(meta.group)] {
         if !whose.has(meta) {
             continue;
@@ -270,15 +249,19 @@ fn check(tx: &Tx, changed: &Changed<'_>) -> Result<(), Error> {
         if limits.is_empty() {
             continue;
         }
-        let before = changed.before.as_ref().filter(|(meta, _)| whose.has(meta)).map(|(_, usage)| usage);
+        let metered = metered(&limits);
+        let before = before.filter(|(meta, _)| whose.has(meta)).map(|(_, object)| usage(tx.base(), object, &metered));
+        let after = usage(tx, after, &metered);
         let grew: Vec<_> = limits
             .iter()
-            .filter(|(key, metric, _)| usage.of(key, metric) > before.map_or(0, |before| before.of(key, metric)))
+            .filter(|(key, metric, _)| {
+                after.of(key, metric) > before.as_ref().map_or(0, |before| before.of(key, metric))
+            })
             .collect();
         if grew.is_empty() {
             continue;
         }
-        let total = count(tx, whose, &metered(&limits));
+        let total = count(tx, whose, &metered);
         for (key, metric, most) in grew {
             let used = total.of(key, metric);
             if used > *most {

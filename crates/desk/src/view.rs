@@ -405,6 +405,11 @@ impl View {
         self.0.get::<T>(id).cloned()
     }
 
+    /// The VMs on a host, by id.
+    pub fn vms_on(&self, host: HostId) -> impl Iterator<Item = &Row<Vm>> {
+        self.0.vms_on_host(host).filter_map(|vm| self.0.get::<Vm>(vm).map(|row| &**row))
+    }
+
     /// Whether a request with this key was carried out before.
     pub(crate) fn is_repeated(&self, caller: &Caller, intent: &Intent) -> bool {
         intent.idempotency_key.as_deref().is_some_and(|key| self.0.operation_by_key(caller.user_id(), key).is_some())

@@ -13,6 +13,7 @@ use holm_model::users::{Group, User};
 use holm_model::vms::{Context, LastAction, Observed, Power, RestartPolicy, Vm, VmDraft, VmPhase, VmSpec, VmVerb};
 use holm_model::{Attributes, CpuShare, GroupId, HostId, Meta, Name, ObjectKind, UserId, VmId, World};
 use holm_plan::explain::Explanation;
+use holm_plan::placement::Board;
 use holm_store::{Noun, Row, State, Tx};
 use std::sync::Arc;
 
@@ -339,6 +340,11 @@ impl Desk {
             value.schedule = schedule;
             value.action =
                 Some(LastAction { verb: VmVerb::Create, generation: 1, by: Some(caller.user_id()), at: asked.now });
+            if value.spec.placement.hold {
+                // What it waits for has nothing to do with any host, so it is said at once and nobody has to add it.
+                let verdict = holm_plan::vm::next(&value, &**tx, &Board::later(), asked.now);
+                holm_plan::vm::note(&mut value, &verdict);
+            }
             tx.put(value.clone());
             let operation = asked.operation(tx, OperationVerb::Create, Vm::object(id), 1);
             Ok(Left { value, operation })

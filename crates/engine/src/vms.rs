@@ -122,7 +122,7 @@ impl Engine {
             // Whether there is anything to write is found out here, so that nothing to do costs no transaction.
             let idle = match &verdict {
                 Verdict::Do(_) => false,
-                other => !vm::note(&mut row.value.clone(), other),
+                other => vm::what_to_note(&row.value, other).is_none(),
             };
             if idle {
                 self.agenda.succeeded(*object);

@@ -2,8 +2,8 @@
 //!
 //! A document is kept with a stamp: a number that changes whenever the document would. The common stamp is the row's
 //! revision joined with the revision at which a user or a group last changed, since their names are in every document.
-//! VMs show more of their surroundings, so their documents have two stamps: a cheap one, which changes whenever anything
-//! around changes, and an exact one, which is looked at only then.
+//! VMs and hosts show more of their surroundings, so their documents have two stamps: a cheap one, which changes whenever
+//! anything around changes, and an exact one, which is looked at only then.
 
 use crate::xml::escape_into;
 use crate::xmlrpc::Piece;
@@ -74,10 +74,10 @@ pub(crate) struct Caches {
     pub(crate) vm_monitoring: Cache,
     /// The same as `one.vmpool.info` shows it.
     pub(crate) short_vm_monitoring: Cache,
-    /// What of hosts changes with their rows alone, before what their VMs change.
-    pub(crate) hosts: Cache,
-    /// The same, after it.
-    pub(crate) host_templates: Cache,
+    /// Hosts.
+    pub(crate) hosts: SplitCache,
+    /// What hosts measured of themselves.
+    pub(crate) host_monitoring: Cache,
 }
 
 impl Caches {
@@ -90,50 +90,13 @@ impl Caches {
             short_vms: split(),
             vm_monitoring: cache(),
             short_vm_monitoring: cache(),
-            hosts: cache(),
-            host_templates: cache(),
+            hosts: split(),
+            host_monitoring: cache(),
         }
     }
 }
 
 impl Cache {
-    /// The documents of these objects, kept or rendered now, in their order.
-    pub(crate) fn documents<T>(
-        &self,
-        objects: &[T],
-        ident: impl Fn(&T) -> (u32, Stamp),
-        render: impl Fn(&T) -> String,
-    ) -> Vec<Piece> {
-        let mut documents = Vec::with_capacity(objects.len());
-        let mut missing = Vec::new();
-        {
-            // A poisoned lock only means that another request ended badly; what is kept is whole.
-            let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-            for (at, object) in objects.iter().enumerate() {
-                let (id, stamp) = ident(object);
-                match kept.get(&id) {
-                    Some((of, piece)) if *of == stamp => documents.push(piece.clone()),
-                    _ => {
-                        documents.push(Piece::default());
-                        missing.push(at);
-                    }
-                }
-            }
-        }
-        if missing.is_empty() {
-            return documents;
-        }
-        let rendered: Vec<(usize, Piece)> =
-            missing.into_iter().map(|at| (at, Piece::escape(&render(&objects[at])))).collect();
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        for (at, piece) in rendered {
-            let (id, stamp) = ident(&objects[at]);
-            self.keep(&mut kept, id, stamp, &piece);
-            documents[at] = piece;
-        }
-        documents
-    }
-
     /// The document of one object.
     pub(crate) fn document(&self, id: u32, stamp: Stamp, render: impl FnOnce() -> String) -> Piece {
         {
@@ -213,7 +176,7 @@ struct Kept {
     exact: u64,
 }
 
-/// Documents of VMs in one form, by id.
+/// Documents of one kind in one form, by id.
 pub(crate) struct SplitCache {
     kept: RwLock<ById<(Kept, SplitPiece)>>,
     budget: Arc<Budget>,
@@ -291,34 +254,30 @@ mod tests {
     fn a_document_is_rendered_once_per_stamp() {
         let caches = Caches::new(1000);
         let rendered = Cell::new(0);
-        let ask = |stamp: u64| {
-            caches.hosts.documents(
-                &[1u32, 2],
-                |id| (*id, (stamp, 0)),
-                |id| {
-                    rendered.set(rendered.get() + 1);
-                    format!("<VM>{id}</VM>")
-                },
-            )
+        let ask = |id: u32, stamp: u64| {
+            caches.vm_monitoring.document(id, (stamp, 0), || {
+                rendered.set(rendered.get() + 1);
+                format!("<M>{id}</M>")
+            })
         };
-        let first = ask(1);
+        let first = [ask(1, 1), ask(2, 1)];
         assert_eq!(rendered.get(), 2);
-        assert_eq!(ask(1), first);
+        assert_eq!([ask(1, 1), ask(2, 1)], first);
         assert_eq!(rendered.get(), 2);
-        ask(2);
-        assert_eq!(rendered.get(), 4);
+        ask(1, 2);
+        assert_eq!(rendered.get(), 3);
     }
 
     #[test]
     fn no_more_is_kept_than_may_be() {
         let caches = Caches::new(100);
-        let all: Vec<u32> = (0..50).collect();
-        let pieces = caches.hosts.documents(&all, |id| (*id, (1, 0)), |id| format!("{id:010}"));
-        assert_eq!(pieces.len(), 50);
+        let cache = &caches.vm_monitoring;
+        let pieces: Vec<Piece> = (0..50).map(|id| cache.document(id, (1, 0), || format!("{id:010}"))).collect();
         assert!(pieces.iter().all(|piece| piece.len() == 10), "every document is answered, kept or not");
-        assert!(caches.hosts.budget.used.load(Ordering::Relaxed) <= 100);
-        let kept: usize = caches.hosts.kept.read().expect("not poisoned").values().map(|(_, p)| p.len()).sum();
-        assert_eq!(kept, caches.hosts.budget.used.load(Ordering::Relaxed));
+        let used = cache.budget.used.load(Ordering::Relaxed);
+        assert!(used <= 100);
+        let kept: usize = cache.kept.read().expect("not poisoned").values().map(|(_, p)| p.len()).sum();
+        assert_eq!(kept, used);
     }
 
     #[test]
@@ -341,8 +300,8 @@ mod tests {
             }
             out.iter().map(|piece| String::from_utf8_lossy(piece.bytes()).into_owned()).collect::<String>()
         };
-        assert_eq!(ask(1, 1, 1, None), "&lt;A&gt;7&amp;&lt;B/&gt;&lt;/A&gt;");
-        assert_eq!(ask(1, 1, 1, Some("<C>")), "&lt;A&gt;7&amp;&lt;C&gt;&lt;/A&gt;");
+        assert_eq!(ask(1, 1, 1, None), "&lt;A>7&amp;&lt;B/>&lt;/A>");
+        assert_eq!(ask(1, 1, 1, Some("<C>")), "&lt;A>7&amp;&lt;C>&lt;/A>");
         ask(1, 2, 1, None);
         ask(1, 2, 1, None);
         assert_eq!(rendered.get(), 1, "something else around it changed");

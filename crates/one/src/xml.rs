@@ -3,7 +3,8 @@
 //! [`Xml`] appends elements to one growing text and allocates nothing per element. Everything that goes through it is
 //! well-formed XML 1.0, whatever the values hold:
 //!
-//! * `&`, `<` and `>` are escaped in text;
+//! * `&` and `<` are escaped in text, and `>` where it might be taken for the end of a CDATA section: answers carry
+//!   documents as text, and with every `>` as four bytes they would be longer by a fifth;
 //! * a carriage return is written as `&#13;`, because an XML parser would turn a raw one into a newline;
 //! * a character that XML cannot carry at all (most control characters, U+FFFE and U+FFFF) is **replaced** by U+FFFD,
 //!   so that its place stays visible;
@@ -68,12 +69,13 @@ pub fn escape_into(out: &mut String, text: &str) {
         let (replacement, taken) = match CLASSES[usize::from(bytes[at])] {
             AMPERSAND => ("&amp;", 1),
             LESS => ("&lt;", 1),
-            GREATER => ("&gt;", 1),
+            // XML demands it only where the text might end a CDATA section, with what stands before it or by itself.
+            GREATER if at < 2 || bytes[..at].ends_with(b"]]") => ("&gt;", 1),
             RETURN => ("&#13;", 1),
             CONTROL => ("\u{FFFD}", 1),
             _ if is_noncharacter(&bytes[at..]) => ("\u{FFFD}", 3),
             _ => {
-                // A character that only looks suspicious: it stays in the run that is copied.
+                // A character that only looks suspicious or is harmless here: it stays in the run that is copied.
                 at += 1;
                 continue;
             }

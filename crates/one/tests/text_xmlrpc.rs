@@ -299,11 +299,11 @@ fn envelopes_are_exact() {
     assert_eq!(encoded(Response::int(1 << 33)), success("<i8>8589934592</i8>"));
     assert_eq!(encoded(Response::Success(Answer::Long(3))), success("<i8>3</i8>"));
     assert_eq!(encoded(Response::Success(Answer::Bool(true))), success("<boolean>1</boolean>"));
-    assert_eq!(encoded(Response::text("a<b>&\r\u{7}")), success("<string>a&lt;b&gt;&amp;&#13;\u{FFFD}</string>"));
+    assert_eq!(encoded(Response::text("a<b>&\r\u{7}")), success("<string>a&lt;b>&amp;&#13;\u{FFFD}</string>"));
     let pieces = vec![Piece::escape("<VM_POOL>"), Piece::default(), Piece::escape("</VM_POOL>")];
     assert_eq!(
         encoded(Response::Success(Answer::Pieces(pieces))),
-        success("<string>&lt;VM_POOL&gt;&lt;/VM_POOL&gt;</string>")
+        success("<string>&lt;VM_POOL>&lt;/VM_POOL></string>")
     );
     let failure = Response::Failure { message: "Error getting host [7].".to_owned(), code: 1024, object: -1 };
     assert_eq!(
@@ -402,7 +402,7 @@ fn documents_are_written_as_told() {
     assert_eq!(xml.len(), xml.as_str().len());
     assert_eq!(
         xml.into_string(),
-        "<VM><ID>7</ID><RESCHED>1</RESCHED><X>0</X><NAME>a&lt;b&gt;&amp;c</NAME><VM_MAD><![CDATA[<kvm>]]></VM_MAD>\
+        "<VM><ID>7</ID><RESCHED>1</RESCHED><X>0</X><NAME>a&lt;b>&amp;c</NAME><VM_MAD><![CDATA[<kvm>]]></VM_MAD>\
          <E><![CDATA[]]></E><SNAPSHOTS/><R/><D>&lt;&amp;</D><IDS><ID>1</ID><ID>2</ID></IDS></VM>"
     );
 }

@@ -722,20 +722,27 @@ pub fn absence_counts(vm: &Vm, host: HostId, applied_revision: u64) -> bool {
 
 /// Writes a verdict's reason and trouble on the row. Returns whether anything changed and is worth a commit.
 pub fn note(vm: &mut Vm, verdict: &Verdict<Step>) -> bool {
+    match what_to_note(vm, verdict) {
+        Some((why, trouble)) => {
+            (vm.why, vm.trouble) = (why.to_owned(), trouble);
+            true
+        }
+        None => false,
+    }
+}
+
+/// What [`note`] would write, if anything.
+#[must_use]
+pub fn what_to_note<'a>(vm: &Vm, verdict: &'a Verdict<Step>) -> Option<(&'a str, Option<Trouble>)> {
     let trouble = match verdict {
-        Verdict::Do(_) => return false,
+        Verdict::Do(_) => return None,
         Verdict::Settled { .. } => None,
         Verdict::Stuck(trouble) => Some(trouble.clone()),
         // The memory of refusals lasts until it runs somewhere; anything else that stood in the way does not any more.
         Verdict::Wait { .. } => vm.trouble.clone().filter(|t| t.attempts > 0),
     };
     let why = verdict.why().unwrap_or_default();
-    if vm.why == why && vm.trouble == trouble {
-        return false;
-    }
-    vm.why = why.to_owned();
-    vm.trouble = trouble;
-    true
+    (vm.why != why || vm.trouble != trouble).then_some((why, trouble))
 }
 
 /// The machine's UUID as the guest sees it: the cloud's with the VM's number worked in, so stable for the VM's life.

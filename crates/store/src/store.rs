@@ -7,16 +7,15 @@ use crate::feed::{BACKLOG, Feed, History};
 use crate::journal::{ColdReader, Journal};
 use crate::state::State;
 use crate::tx::Tx;
-use crate::writer::{Core, IN_CLOSURE, Job, Published, Shared};
+use crate::writer::{Assembly, Command, Compaction, Core, IN_CLOSURE, Job, Published, Shared};
 use holm_model::{Change, Timestamp};
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 
@@ -26,7 +25,7 @@ const QUEUE: usize = 16_384;
 /// Who runs transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// A thread of its own; transactions that wait for the disk together are made durable together.
+    /// Threads of its own; transactions that wait for the disk together are made durable together.
     Thread,
     /// Whoever calls [`Store::write`], before it returns: deterministic, for simulations and tests.
     Inline,
@@ -44,14 +43,9 @@ impl Deref for Snapshot {
     }
 }
 
-enum Command {
-    Job(Box<dyn Job>),
-    Compact { audit_lines: u64, reply: oneshot::Sender<Result<(), StoreError>> },
-}
-
 enum Writer {
     Inline(Mutex<Core>),
-    Thread { sender: Option<SyncSender<Command>>, handle: Option<JoinHandle<()>> },
+    Threads { sender: Option<SyncSender<Command>>, handles: Vec<JoinHandle<()>> },
 }
 
 struct Inner {
@@ -62,12 +56,15 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Writer::Thread { sender, handle } = &mut self.writer {
-            // Without senders the thread finishes what is queued and ends. Waiting for it lets the journal be opened
-            // again as soon as the store is gone; the thread itself, if it holds the last clone, cannot wait for itself.
+        if let Writer::Threads { sender, handles } = &mut self.writer {
+            // Without senders the threads finish what is queued and end. Waiting for them lets the journal be opened
+            // again as soon as the store is gone; one of them, if it holds the last clone, cannot wait for itself, and
+            // the other may wait for it.
             drop(sender.take());
-            if let Some(handle) = handle.take().filter(|h| h.thread().id() != std::thread::current().id()) {
-                let _ = handle.join();
+            if handles.iter().all(|handle| handle.thread().id() != std::thread::current().id()) {
+                for handle in handles.drain(..) {
+                    let _ = handle.join();
+                }
             }
         }
     }
@@ -96,16 +93,18 @@ impl Store {
         let history = History::starting_at(state.revision);
         let published = RwLock::new(Published { state: Arc::new(state), history });
         let shared = Arc::new(Shared { published, feed: broadcast::Sender::new(BACKLOG) });
-        let core = Core::new(journal, shared.clone());
+        let mut core = Core::new(journal, shared.clone());
         let writer = match mode {
             Mode::Inline => Writer::Inline(Mutex::new(core)),
             Mode::Thread => {
                 let (sender, receiver) = sync_channel(QUEUE);
-                let handle = std::thread::Builder::new()
-                    .name("store-writer".into())
-                    .spawn(move || serve(core, &receiver))
-                    .map_err(|e| StoreError::Thread(Arc::new(e)))?;
-                Writer::Thread { sender: Some(sender), handle: Some(handle) }
+                let assembly = Arc::new(Assembly::new(&mut core));
+                let other = assembly.clone();
+                let handles = vec![
+                    thread("store-writer", move || assembly.run_closures(&receiver))?,
+                    thread("store-journal", move || other.make_durable(&mut core))?,
+                ];
+                Writer::Threads { sender: Some(sender), handles }
             }
         };
         Ok(Self(Arc::new(Inner { shared, cold, writer })))
@@ -138,9 +137,10 @@ impl Store {
                 let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut group = core.begin();
                 group.run(job);
-                core.commit(group);
+                // The caller is told what went wrong; nothing ran on top of it.
+                let _ = core.commit(group);
             }
-            Writer::Thread { sender, .. } => {
+            Writer::Threads { sender, .. } => {
                 let refused = match sender.as_ref().map(|s| s.try_send(Command::Job(job))) {
                     Some(Ok(())) => None,
                     Some(Err(TrySendError::Full(Command::Job(job)))) => {
@@ -209,9 +209,9 @@ impl Store {
     pub async fn compact(&self, audit_lines: u64) -> Result<(), StoreError> {
         match &self.0.writer {
             Writer::Inline(core) => core.lock().unwrap_or_else(PoisonError::into_inner).compact(audit_lines),
-            Writer::Thread { sender, .. } => {
+            Writer::Threads { sender, .. } => {
                 let (reply, receiver) = oneshot::channel();
-                let sent = sender.as_ref().map(|s| s.try_send(Command::Compact { audit_lines, reply }));
+                let sent = sender.as_ref().map(|s| s.try_send(Command::Compact(Compaction { audit_lines, reply })));
                 match sent {
                     Some(Ok(())) => receiver.await.unwrap_or(Err(StoreError::Closed)),
                     Some(Err(TrySendError::Full(_))) => Err(StoreError::Overloaded { limit: QUEUE }),
@@ -222,41 +222,8 @@ impl Store {
     }
 }
 
-/// How long the writer waits for more transactions when the last commit had several. Much less than a commit takes, so
-/// that it costs little when nobody comes and saves a commit when those whose answers just went out ask again.
-const GATHERING: Duration = Duration::from_micros(100);
-
-/// The writer's thread: everything that arrived while the last commit was in flight goes into the next one.
-fn serve(mut core: Core, receiver: &Receiver<Command>) {
-    let mut expected = 1;
-    let mut next = receiver.recv().ok();
-    while let Some(command) = next.take() {
-        let mut group = core.begin();
-        let mut command = Some(command);
-        let until = Instant::now() + GATHERING;
-        while let Some(now) = command.take() {
-            match now {
-                Command::Job(job) => {
-                    group.run(job);
-                    if group.is_full() {
-                        break;
-                    }
-                    command = receiver.try_recv().ok();
-                    if command.is_none() && group.len() < expected {
-                        command = receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
-                    }
-                }
-                compact @ Command::Compact { .. } => next = Some(compact),
-            }
-        }
-        expected = group.len();
-        core.commit(group);
-        if let Some(Command::Compact { audit_lines, reply }) = next.take() {
-            // An error only says that the caller has gone away.
-            let _ = reply.send(core.compact(audit_lines));
-        }
-        next = receiver.recv().ok();
-    }
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(|e| StoreError::Thread(Arc::new(e)))
 }
 
 struct Closure<F, T, E> {

@@ -1,4 +1,8 @@
 //! The single writer: runs closures against the newest state, makes their batches durable together, then publishes.
+//!
+//! In a store with threads one of them runs closures and another makes durable what they changed, so that the next group
+//! is made ready while the disk is busy with the last one. Closures then read what is not durable yet. That is never
+//! seen: their callers are told only when it is, and when a commit fails, whatever ran on top of it fails as well.
 
 use crate::error::{JournalError, StoreError};
 use crate::feed::{FeedItem, History};
@@ -8,13 +12,18 @@ use crate::tx::{Done, Tx};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::broadcast;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, oneshot};
 
 /// The most transactions made durable together.
 const MAX_GROUP: usize = 2048;
 /// The most bytes of documents made durable together, give or take one transaction.
 const MAX_GROUP_BYTES: usize = 8 << 20;
+/// How long a group is kept open for more when the last one had more. Much less than a commit takes, so that it costs
+/// little when nobody comes and saves a commit when those whose answers just went out ask again.
+const GATHERING: Duration = Duration::from_micros(100);
 /// After so many new lines the audit log is cut back.
 const AUDIT_LINES_PER_COMPACTION: usize = 100_000;
 /// How many lines the audit log keeps, give or take one compaction.
@@ -75,7 +84,7 @@ struct Waiting {
     fault: Option<StoreError>,
 }
 
-/// Transactions that will be made durable together.
+/// Transactions that will be made durable together, and the state after them.
 pub(crate) struct Group {
     head: State,
     done: Vec<Done>,
@@ -84,13 +93,18 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn is_full(&self) -> bool {
+    fn on(head: State) -> Self {
+        Self { head, done: Vec::new(), waiting: Vec::new(), bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
         self.waiting.len() >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
     }
 
-    /// How many closures have run.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+    /// Takes the group away and leaves an empty one on top of it.
+    fn take(&mut self) -> Self {
+        let next = Self::on(self.head.clone());
+        std::mem::replace(self, next)
     }
 
     /// Runs one closure on top of those before it.
@@ -145,11 +159,12 @@ impl Core {
     pub(crate) fn begin(&mut self) -> Group {
         // A failure to settle is kept for `commit`, which asks again.
         let _ = self.settle();
-        Group { head: (*self.durable).clone(), done: Vec::new(), waiting: Vec::new(), bytes: 0 }
+        Group::on((*self.durable).clone())
     }
 
-    /// Makes a group durable, then visible, then tells its callers.
-    pub(crate) fn commit(&mut self, group: Group) {
+    /// Makes a group durable, then visible, then tells its callers. An error means that what ran on top of the group ran
+    /// on a state that may never be.
+    pub(crate) fn commit(&mut self, group: Group) -> Result<(), StoreError> {
         let Group { done, waiting, .. } = group;
         let before = self.durable.revision;
         let fault = if done.is_empty() {
@@ -166,17 +181,23 @@ impl Core {
         } else {
             self.make_durable(done)
         };
-        let durable = self.durable.revision;
-        for Waiting { job, needs, fault: own } in waiting {
-            // What a closure read and answered is true once the revision it read is durable, and only then.
-            let missing = fault.clone().filter(|_| needs > durable);
-            job.finish(missing.or(own));
-        }
+        self.answer(waiting, fault.as_ref());
         if self.audit_lines >= AUDIT_LINES_PER_COMPACTION {
             self.audit_lines = 0;
             if let Err(error) = self.journal.compact(AUDIT_LINES_KEPT) {
                 tracing::warn!(%error, "the journal could not be compacted; it is tried again later");
             }
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Tells callers what came of their transactions, given why those that are not durable are not.
+    fn answer(&self, waiting: Vec<Waiting>, fault: Option<&StoreError>) {
+        let durable = self.durable.revision;
+        for Waiting { job, needs, fault: own } in waiting {
+            // What a closure read and answered is true once the revision it read is durable, and only then.
+            let missing = fault.filter(|_| needs > durable).cloned();
+            job.finish(missing.or(own));
         }
     }
 
@@ -232,5 +253,127 @@ impl Core {
 
     pub(crate) fn compact(&mut self, audit_lines: u64) -> Result<(), StoreError> {
         self.journal.compact(audit_lines).map_err(|e| StoreError::NotDurable(Arc::new(e)))
+    }
+}
+
+/// Gives disk space back, keeping so many lines of the audit log, and tells who asked.
+pub(crate) struct Compaction {
+    pub(crate) audit_lines: u64,
+    pub(crate) reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// What the writer is asked for.
+pub(crate) enum Command {
+    Job(Box<dyn Job>),
+    Compact(Compaction),
+}
+
+/// What the two threads of a writer share: the group that is still open.
+pub(crate) struct Assembly {
+    open: Mutex<Open>,
+    /// There is something to make durable.
+    work: Condvar,
+    /// There is room in the group again.
+    room: Condvar,
+}
+
+struct Open {
+    group: Group,
+    compactions: Vec<Compaction>,
+    /// So many closures are waited for a moment before the group is closed.
+    expected: usize,
+    /// Nobody will ask for anything any more.
+    closing: bool,
+    /// Nobody makes anything durable any more.
+    over: bool,
+}
+
+impl Assembly {
+    pub(crate) fn new(core: &mut Core) -> Self {
+        let open = Open { group: core.begin(), compactions: Vec::new(), expected: 1, closing: false, over: false };
+        Self { open: Mutex::new(open), work: Condvar::new(), room: Condvar::new() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Closures that panic are caught, so a poisoned lock still holds a whole group.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread that runs closures, until nobody can ask any more.
+    pub(crate) fn run_closures(&self, receiver: &Receiver<Command>) {
+        while let Ok(command) = receiver.recv() {
+            let mut open = self.open();
+            while open.group.is_full() && !open.over {
+                open = self.room.wait(open).unwrap_or_else(PoisonError::into_inner);
+            }
+            if open.over {
+                // Callers whose jobs are dropped read that as closed.
+                return;
+            }
+            match command {
+                Command::Job(job) => open.group.run(job),
+                Command::Compact(compaction) => open.compactions.push(compaction),
+            }
+            let ran = open.group.waiting.len();
+            if ran <= 1 || ran >= open.expected || !open.compactions.is_empty() {
+                self.work.notify_one();
+            }
+        }
+        self.open().closing = true;
+        self.work.notify_one();
+    }
+
+    /// The thread that makes groups durable, until there is nothing left and nobody can ask any more.
+    pub(crate) fn make_durable(&self, core: &mut Core) {
+        /// Tells the other thread also when this one panics.
+        struct Over<'a>(&'a Assembly);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.open().over = true;
+                self.0.room.notify_one();
+            }
+        }
+        let _over = Over(self);
+        while let Some((group, compactions)) = self.next() {
+            if let Err(fault) = core.commit(group) {
+                let mut open = self.open();
+                // The outcome of those before may be open; what ran on top of them was never written.
+                let fault = match fault {
+                    StoreError::Uncertain(error) => StoreError::NotDurable(error),
+                    fault => fault,
+                };
+                let next = core.begin();
+                let lost = std::mem::replace(&mut open.group, next);
+                core.answer(lost.waiting, Some(&fault));
+                self.room.notify_one();
+            }
+            for Compaction { audit_lines, reply } in compactions {
+                // An error only says that the caller has gone away.
+                let _ = reply.send(core.compact(audit_lines));
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    fn next(&self) -> Option<(Group, Vec<Compaction>)> {
+        let mut open = self.open();
+        while open.group.waiting.is_empty() && open.compactions.is_empty() {
+            if open.closing {
+                return None;
+            }
+            open = self.work.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+        let until = Instant::now() + GATHERING;
+        while open.group.waiting.len() < open.expected && open.compactions.is_empty() && !open.closing {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            open = self.work.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        open.expected = open.group.waiting.len();
+        let taken = (open.group.take(), std::mem::take(&mut open.compactions));
+        self.room.notify_one();
+        Some(taken)
     }
 }

@@ -1,6 +1,7 @@
 //! `one.host.*` and `one.hostpool.*`
 
 use super::{methods, owned};
+use crate::cache::Making;
 use crate::codes::{Failure, RPC_API};
 use crate::pools::{self, Part, Whose};
 use crate::render::hosts as render;
@@ -90,23 +91,21 @@ async fn update(request: &Request<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// The document of a host in pieces: what depends on its row alone is kept, what its VMs change is rendered.
+/// Appends the documents of these hosts: what was measured goes into the place that is kept for it.
 fn documents(request: &Request<'_>, view: &View, rows: &[Arc<Row<Host>>], out: &mut Vec<Piece>) {
-    let clusters = view.changed_at::<holm_model::clusters::Cluster>();
-    let stamp = |row: &Arc<Row<Host>>| (row.value.id.0, (row.revision, clusters));
-    let heads = request.door.caches.hosts.documents(rows, stamp, |row| render::head(row, view));
-    let templates = request.door.caches.host_templates.documents(rows, stamp, |row| render::template(row));
-    let (open, close) = (Piece::escape("<HOST>"), Piece::escape("</HOST>"));
-    for ((row, head), template) in rows.iter().zip(heads).zip(templates) {
-        let newest = request.desk().host_samples(row.value.id).pop();
-        out.extend([
-            open.clone(),
-            head,
-            Piece::escape(&render::share(row, view)),
-            template,
-            Piece::escape(&render::monitoring(row, newest.as_ref())),
-            close.clone(),
-        ]);
+    let caches = &request.door.caches;
+    let making = Making {
+        own: &|row: &Arc<Row<Host>>| (row.value.id.0, row.revision),
+        around: render::around_stamp(view),
+        exact: &|row| render::exact_stamp(view, &row.value),
+        render: &|row| render::host(row, view),
+    };
+    for (row, document) in rows.iter().zip(caches.hosts.documents(rows, &making)) {
+        let measured = request.desk().host_sample(row.value.id).map(|sample| {
+            let stamp = u64::try_from(sample.at.0).unwrap_or(0);
+            caches.host_monitoring.document(row.value.id.0, (stamp, 0), || render::monitoring(row, &sample))
+        });
+        document.push(measured, out);
     }
 }
 
@@ -114,7 +113,7 @@ fn info(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::Host)?;
     let view = request.view();
     let row = view.get_id::<Host>(&request.caller, HostId(id)).map_err(|e| request.failed(&e, ObjectKind::Host, id))?;
-    let mut pieces = Vec::with_capacity(6);
+    let mut pieces = Vec::with_capacity(3);
     documents(request, &view, &[row], &mut pieces);
     Ok(Answer::Pieces(pieces))
 }

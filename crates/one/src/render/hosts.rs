@@ -2,13 +2,14 @@
 
 use super::ids;
 use super::vm_hardware::parts;
+use crate::cache::Split;
 use crate::xml::Xml;
 use holm_desk::{Row, View};
 use holm_model::clusters::Cluster;
 use holm_model::datastores::Datastore;
 use holm_model::hosts::{Accelerator, Host, HostPhase, Schedulable};
 use holm_model::networks::Network;
-use holm_model::vms::{Bound, PinPolicy};
+use holm_model::vms::{Bound, PinPolicy, Vm};
 use holm_model::{AttributeValue, Attributes, VmId};
 
 const KIB_PER_MIB: u64 = 1024;
@@ -40,26 +41,44 @@ pub(crate) fn driver_of(host: &Host, name: &str) -> String {
     host.meta.attributes.text(name).unwrap_or_else(|| hypervisor(host)).to_owned()
 }
 
-/// The part of a host's document that changes with its row and its cluster's alone: from `ID` to `CLUSTER`, and from
-/// `TEMPLATE` on without its end.
-pub(crate) fn head(row: &Row<Host>, view: &View) -> String {
+/// The newest revision of anything that documents of hosts show besides the hosts.
+pub(crate) fn around_stamp(view: &View) -> u64 {
+    view.changed_at::<Cluster>().max(view.changed_at::<Vm>())
+}
+
+/// The newest revision of what this host's document shows besides the host, and how many VMs those are: one that comes
+/// has a newer revision than all before, one that goes makes them fewer.
+pub(crate) fn exact_stamp(view: &View, host: &Host) -> u64 {
+    let cluster = view.row::<Cluster>(host.cluster).map_or(0, |row| row.revision);
+    let mut vms = 0;
+    let newest = view.vms_on(host.id).map(|row| row.revision).inspect(|_| vms += 1).fold(cluster, u64::max);
+    newest << 16 | (vms & 0xffff)
+}
+
+/// `HOST`, with the place of what is measured.
+pub(crate) fn host(row: &Row<Host>, view: &View) -> Split {
     let host = &row.value;
-    let driver = |name: &str| driver_of(host, name);
-    let mut xml = Xml::with_capacity(512);
-    xml.text("ID", host.id)
+    let mut xml = Xml::with_capacity(2048);
+    xml.open("HOST")
+        .text("ID", host.id)
         .escaped("NAME", host.meta.name.as_str())
         .text("STATE", state(host))
         .text("PREV_STATE", state(host))
-        .cdata("IM_MAD", &driver("IM_MAD"))
-        .cdata("VM_MAD", &driver("VM_MAD"))
+        .cdata("IM_MAD", &driver_of(host, "IM_MAD"))
+        .cdata("VM_MAD", &driver_of(host, "VM_MAD"))
         .text("CLUSTER_ID", host.cluster)
         .escaped("CLUSTER", &cluster_name(view, host));
-    xml.into_string()
+    share(&mut xml, host, view);
+    template(&mut xml, host);
+    let from = xml.len();
+    xml.empty("MONITORING");
+    let to = xml.len();
+    xml.close("HOST");
+    Split { document: xml.into_string(), from, to }
 }
 
 /// `TEMPLATE`: what the host says of itself and what administrators add.
-pub(crate) fn template(row: &Row<Host>) -> String {
-    let host = &row.value;
+fn template(xml: &mut Xml, host: &Host) {
     let mut all = Attributes::default();
     if let Some(facts) = &host.status.facts {
         let mut add = |name: &str, value: String| all.0.push((name.into(), AttributeValue::Text(value)));
@@ -79,14 +98,11 @@ pub(crate) fn template(row: &Row<Host>) -> String {
     if let Some(trouble) = &host.trouble {
         all.0.push(("ERROR".into(), AttributeValue::Text(trouble.why.clone())));
     }
-    let mut xml = Xml::with_capacity(512);
     xml.attributes("TEMPLATE", &all);
-    xml.into_string()
 }
 
 /// The part that changes with the VMs on the host: `HOST_SHARE` and `VMS`.
-pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
-    let host = &row.value;
+fn share(xml: &mut Xml, host: &Host, view: &View) {
     let cluster = view.row::<Cluster>(host.cluster);
     let capacity = host.capacity(cluster.as_ref().map(|c| &c.value));
     let booked = view.booked(host.id);
@@ -96,7 +112,6 @@ pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
     let used_disk = disk.saturating_sub(free);
     let bound: Vec<(VmId, &Bound)> =
         view.world().vms_on(host.id).filter(|vm| !vm.bound.is_empty()).map(|vm| (vm.id, &vm.bound)).collect();
-    let mut xml = Xml::with_capacity(1024);
     xml.within("HOST_SHARE", |xml| {
         xml.text("MEM_USAGE", booked.memory_mib * KIB_PER_MIB)
             .text("CPU_USAGE", booked.cpu.0)
@@ -118,9 +133,7 @@ pub(crate) fn share(row: &Row<Host>, view: &View) -> String {
             .within("PCI_DEVICES", |xml| pci(xml, host, &bound))
             .within("NUMA_NODES", |xml| numa(xml, host, &bound));
     });
-    let vms: Vec<VmId> = view.world().vms_on(host.id).map(|vm| vm.id).collect();
-    ids(&mut xml, "VMS", vms.into_iter().map(|vm| vm.0));
-    xml.into_string()
+    ids(xml, "VMS", view.world().vms_on(host.id).map(|vm| vm.id.0));
 }
 
 /// The PCI devices as the host reports them, with the VM that has each.
@@ -201,13 +214,9 @@ fn numa(xml: &mut Xml, host: &Host, bound: &[(VmId, &Bound)]) {
 }
 
 /// `MONITORING`: the newest sample.
-pub(crate) fn monitoring(row: &Row<Host>, sample: Option<&holm_model::samples::HostSample>) -> String {
+pub(crate) fn monitoring(row: &Row<Host>, sample: &holm_model::samples::HostSample) -> String {
     let mut xml = Xml::with_capacity(256);
-    xml.within("MONITORING", |xml| {
-        if let Some(sample) = sample {
-            sample_elements(xml, row, sample);
-        }
-    });
+    xml.within("MONITORING", |xml| sample_elements(xml, row, sample));
     xml.into_string()
 }
 

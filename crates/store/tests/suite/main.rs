@@ -10,6 +10,7 @@ mod fixtures;
 mod histories;
 mod journals;
 mod killed;
+mod threads;
 mod torn;
 
 use holm_model::vms::Vm;
