@@ -99,10 +99,10 @@ pub struct VmPlan {
     /// Whether it has a screen.
     pub graphics: bool,
     /// The details of the virtual hardware.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub hardware: Hardware,
     /// What of the host is its own.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub bound: Bound,
     /// Numbers of the snapshots of memory, devices and disks that are to be kept; all others are removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,7 +114,7 @@ pub struct VmPlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<Export>,
     /// Whether everything of it is to be sent to the front-end, because it moves to another host.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub sends: bool,
     /// Everything it consists of, to be fetched before anything else is done with it, because it comes from another
     /// host.
@@ -188,13 +188,13 @@ pub struct DiskPlan {
     /// Its size in the guest, MiB; grows, never shrinks.
     pub size_mib: u64,
     /// How it is attached.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub bus: Bus,
     /// Whether the guest may only read it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub read_only: bool,
     /// Whether the guest sees a CD-ROM.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub cdrom: bool,
     /// Numbers of the snapshots to be kept in it; all others are removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -246,10 +246,6 @@ impl std::fmt::Display for SnapshotRef {
             Self::Vm { snapshot } => write!(f, "snapshot {snapshot} of the VM"),
         }
     }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// One network card.
@@ -304,7 +300,7 @@ pub struct NetworkPlan {
     /// What it is.
     pub spec: NetworkSpec,
     /// What may pass the cards on it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub guard: Guard,
 }
 

@@ -56,3 +56,8 @@ pub use time::{Clock, Timestamp};
 pub use trouble::{Trouble, TroubleClass};
 pub use units::CpuShare;
 pub use world::{Booked, World};
+
+/// Whether a field says what its absence says, so that it need not be written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -236,37 +236,37 @@ pub struct RoleRef {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementRule {
     /// Only on this host.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
     /// Only in this cluster.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterId>,
     /// How to choose among hosts; `None` takes the cluster's policy.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PlacementPolicy>,
     /// What a host must be like: a requirement expression.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<String>,
     /// Which hosts are better: a rank expression.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<String>,
     /// What a system datastore must be like: a requirement expression.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datastore_requirements: Option<String>,
     /// Which system datastores are better: a rank expression.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datastore_rank: Option<String>,
     /// Its role in a VM group.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleRef>,
     /// Whether it waits for somebody to release it before it is placed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hold: bool,
     /// Whether it should be placed anew when there is a better host.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resched: bool,
     /// The host its next placement is on, chosen by somebody; forgotten once it is placed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<HostId>,
     /// The system datastore it is in on the host that somebody chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -276,7 +276,7 @@ pub struct PlacementRule {
     pub forced: bool,
     /// Whether it gives up its host once it is saved or off; disks of its own, and its saved memory, wait there until they
     /// are taken to where it goes on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
     /// Set while it moves to another host: what it does again there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -356,25 +356,25 @@ pub struct VmSpec {
     /// What to do when it ends by itself.
     pub restart: RestartPolicy,
     /// Snapshots of the running VM, oldest first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<VmSnapshot>,
     /// The number of the next snapshot.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub next_snapshot: u32,
     /// The last wish to go back to a snapshot.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert: Option<Revert>,
     /// Copies of disks that are to become images.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<Export>,
     /// Whether it is to be deleted once it is off.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate: bool,
     /// No disk that ever was has this number or a higher one, unless it is still there; see [`Self::free_disk`].
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub next_disk: u32,
     /// The same for network cards.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub next_nic: u32,
 }
 

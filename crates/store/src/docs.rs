@@ -163,21 +163,21 @@ document! {
         phase_since: Timestamp,
         phase_revision: u64,
         history: Vec<PlacementRecord>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         template: Option<TemplateId>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<LastAction>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         schedule: Vec<ScheduledAction>,
         #[serde(default)]
         next_scheduled: u32,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attempt: Option<Attempt>,
         #[serde(default, skip_serializing_if = "Bound::is_empty")]
         bound: Bound,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Luggage::is_empty")]
         luggage: Luggage,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         remains: Vec<Remains>,
     }
 }

@@ -7,10 +7,6 @@ use crate::Invalid;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 /// Something the firmware may boot from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -109,7 +105,7 @@ pub struct GuestNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumaSpec {
     /// How its processors are tied to the host's.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub pin: PinPolicy,
     /// Only on this NUMA node of the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +114,7 @@ pub struct NumaSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub huge_page_mib: Option<u64>,
     /// Whether other processes of the host may map its memory.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub shared: bool,
     /// The nodes the guest sees; none: one that has everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -183,16 +179,16 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpu_features: Vec<(String, bool)>,
     /// Whether the machine is to have no ACPI: then it has no power button, and nothing comes or goes while it runs.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub no_acpi: bool,
     /// Whether the guest's clock shows the host's local time.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub local_time: bool,
     /// Whether the guest is told how to run well on a hypervisor of Microsoft's kind.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub hyper_v: bool,
     /// Whether there is a line to an agent in the guest.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub guest_agent: bool,
     /// Threads that serve disks; `None`: the usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,7 +200,7 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scsi_queues: Option<u32>,
     /// Whether disks of the SCSI kind go to the SATA controller.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub scsi_is_sata: bool,
     /// The layout of the keyboard in front of the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,19 +209,19 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
     /// The card behind the screen.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub video: Video,
     /// How processors are arranged; `None`: one socket of single-threaded cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<CpuTopology>,
     /// What it wants of the host's processors and memory beyond an amount.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub numa: NumaSpec,
     /// PCI devices of the host that are handed to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pci: Vec<PciSpec>,
     /// No PCI device that ever was has this number or a higher one, unless it is still there.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub next_pci: u32,
 }
 
@@ -242,7 +238,7 @@ impl Hardware {
     /// Whether nobody has said anything about it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        is_default(self)
+        crate::is_default(self)
     }
 
     /// The number a new PCI device gets. No number is used twice.
@@ -360,7 +356,7 @@ pub struct Bound {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<BoundNode>,
     /// How processors are tied; the policy when this was bound.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub pin: PinPolicy,
     /// The host's devices that are its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
