@@ -4,7 +4,7 @@
 //! views need. A [`Snapshot`] is one consistent moment of all of them and costs one reference count. The only way to
 //! change anything is a closure over a [`Tx`], run by a single writer against the newest state. Its changes become a
 //! [`Batch`] that the [`Journal`] makes durable *before* anybody sees it or is told of success. Closures that arrive
-//! while the disk is busy are run one after another and made durable together.
+//! while the disk is busy are run at once, one after another, and made durable together when it is done.
 //!
 //! This crate deliberately does not know what any object means: it decides nothing, checks no rights, and reads no
 //! clock. Bulk metrics and logs never enter it.

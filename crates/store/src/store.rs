@@ -137,8 +137,7 @@ impl Store {
                 let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut group = core.begin();
                 group.run(job);
-                // The caller is told what went wrong; nothing ran on top of it.
-                let _ = core.commit(group);
+                core.commit(group);
             }
             Writer::Threads { sender, .. } => {
                 let refused = match sender.as_ref().map(|s| s.try_send(Command::Job(job))) {

@@ -162,9 +162,15 @@ impl Core {
         Group::on((*self.durable).clone())
     }
 
-    /// Makes a group durable, then visible, then tells its callers. An error means that what ran on top of the group ran
-    /// on a state that may never be.
-    pub(crate) fn commit(&mut self, group: Group) -> Result<(), StoreError> {
+    /// Makes a group durable, then visible, then tells its callers.
+    pub(crate) fn commit(&mut self, group: Group) {
+        let (waiting, fault) = self.write_down(group);
+        self.answer(waiting, fault.as_ref());
+    }
+
+    /// Makes a group durable and visible; who waits to be told, and why not all of it is durable. What ran on top of a
+    /// group that is not ran on a state that may never be.
+    fn write_down(&mut self, group: Group) -> (Vec<Waiting>, Option<StoreError>) {
         let Group { done, waiting, .. } = group;
         let before = self.durable.revision;
         let fault = if done.is_empty() {
@@ -181,14 +187,13 @@ impl Core {
         } else {
             self.make_durable(done)
         };
-        self.answer(waiting, fault.as_ref());
         if self.audit_lines >= AUDIT_LINES_PER_COMPACTION {
             self.audit_lines = 0;
             if let Err(error) = self.journal.compact(AUDIT_LINES_KEPT) {
                 tracing::warn!(%error, "the journal could not be compacted; it is tried again later");
             }
         }
-        fault.map_or(Ok(()), Err)
+        (waiting, fault)
     }
 
     /// Tells callers what came of their transactions, given why those that are not durable are not.
@@ -335,23 +340,31 @@ impl Assembly {
         }
         let _over = Over(self);
         while let Some((group, compactions)) = self.next() {
-            if let Err(fault) = core.commit(group) {
-                let mut open = self.open();
-                // The outcome of those before may be open; what ran on top of them was never written.
+            let (waiting, fault) = core.write_down(group);
+            // Before anybody is told of a failure: who asks again at once must not be run on top of it.
+            let lost = fault.as_ref().map(|_| self.start_over(core));
+            core.answer(waiting, fault.as_ref());
+            if let Some(lost) = lost {
+                // The outcome of the group may be open; what ran on top of it was never written.
                 let fault = match fault {
-                    StoreError::Uncertain(error) => StoreError::NotDurable(error),
+                    Some(StoreError::Uncertain(error)) => Some(StoreError::NotDurable(error)),
                     fault => fault,
                 };
-                let next = core.begin();
-                let lost = std::mem::replace(&mut open.group, next);
-                core.answer(lost.waiting, Some(&fault));
-                self.room.notify_one();
+                core.answer(lost.waiting, fault.as_ref());
             }
             for Compaction { audit_lines, reply } in compactions {
                 // An error only says that the caller has gone away.
                 let _ = reply.send(core.compact(audit_lines));
             }
         }
+    }
+
+    /// Goes on from what is durable; returns what ran on top of what is not.
+    fn start_over(&self, core: &mut Core) -> Group {
+        let mut open = self.open();
+        let lost = std::mem::replace(&mut open.group, core.begin());
+        self.room.notify_one();
+        lost
     }
 
     /// Waits for something to do.

@@ -38,31 +38,31 @@ pub struct VmStatus {
     /// The newest generation of the spec that is in effect as far as possible without a restart.
     pub generation: u64,
     /// The spec's `boot_seq` of the current or last run.
-    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[serde(default)]
     pub boot_seq: u64,
     /// Whether something of the spec takes effect only at the next start.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub restart_needed: bool,
     /// Whether it ever ran on this host; from then on its disks are worth keeping.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub ever_started: bool,
     /// QEMU's process id on the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub pid: Option<u32>,
     /// What executes guest code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub accelerator: Option<Accelerator>,
     /// When it began to do what it does.
-    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[serde(default)]
     pub since: Timestamp,
     /// How often it was restarted because it ended by itself, since the last start a user asked for.
-    #[serde(default, skip_serializing_if = "crate::is_default")]
+    #[serde(default)]
     pub restarts: u32,
     /// What went wrong or what it waits for, one sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub message: Option<String>,
     /// Set when the host cannot ever do it: the engine may try another host if it never started here.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub refused: bool,
     /// The newest thing that was asked for and cannot be done (a device the guest does not let go, a snapshot of a
     /// guest that does not run). The rest of that generation is in effect all the same.

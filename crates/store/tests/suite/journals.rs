@@ -27,7 +27,7 @@ struct Sqlite(tempfile::TempDir);
 
 impl Ground for Sqlite {
     fn journal(&self) -> Box<dyn Journal> {
-        Box::new(SqliteJournal::open(self.0.path().join("holm.db")).expect("the database opens"))
+        Box::new(super::journal(&self.0.path().join("holm.db")).expect("the database opens"))
     }
 }
 

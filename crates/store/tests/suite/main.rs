@@ -15,15 +15,28 @@ mod torn;
 
 use holm_model::vms::Vm;
 use holm_model::{VmId, World};
-use holm_store::{Mode, SqliteJournal, State, Store, StoreError, WriteError};
+use holm_store::{JournalError, Mode, SqliteJournal, State, Store, StoreError, WriteError};
 use std::convert::Infallible;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const CLOUD: Uuid = Uuid::from_u128(7);
 
+/// Opens a database that nobody uses any more. For a moment it may look used: a process that another test has begun
+/// holds all locks of this one until its program runs.
+fn journal(path: &Path) -> Result<SqliteJournal, JournalError> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match SqliteJournal::open(path) {
+            Err(JournalError::InUse { .. }) if Instant::now() < until => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
 fn open(path: &Path, mode: Mode) -> Result<Store, StoreError> {
-    let journal = SqliteJournal::open(path).map_err(|e| StoreError::Load(e.into()))?;
+    let journal = journal(path).map_err(|e| StoreError::Load(e.into()))?;
     Store::open(Box::new(journal), mode, CLOUD)
 }
 
