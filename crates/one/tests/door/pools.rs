@@ -109,3 +109,41 @@ async fn accounts_are_exact_to_the_second() {
     assert_eq!(cloud.text("one.vmpool.calculateshowback", params![-1, -1, -1, -1]).await, " ");
     cloud.refused("one.vmpool.showback", params![-2, 13, 2027, -1, -1], 4096, "month").await;
 }
+
+#[tokio::test]
+async fn hosts_show_at_once_what_their_vms_and_clusters_changed() {
+    let cloud = Cloud::new().await;
+    for name in ["edge", "core"] {
+        cloud.host(name).await;
+    }
+    let shares = async || {
+        let pool = cloud.xml("one.hostpool.info", params![]).await;
+        let shown = |what: &str| pool.all(&format!("HOST/{what}"));
+        assert_eq!(shown("ID"), ["1", "0"]);
+        for (at, id) in [1, 0].into_iter().enumerate() {
+            let host = cloud.xml("one.host.info", params![id]).await;
+            assert_eq!(
+                host.at("HOST_SHARE/RUNNING_VMS"),
+                shown("HOST_SHARE/RUNNING_VMS")[at],
+                "both calls say the same"
+            );
+        }
+        (shown("HOST_SHARE/RUNNING_VMS"), shown("VMS/ID"))
+    };
+    assert_eq!(shares().await, (vec!["0".into(), "0".into()], vec![]));
+    let on = |host: i64| format!("{SMALL}\nSCHED_REQUIREMENTS=\"ID={host}\"");
+    let mut ids = Vec::new();
+    for host in [0, 0, 1] {
+        ids.push(cloud.int("one.vm.allocate", params![on(host), false]).await);
+    }
+    cloud.settle().await;
+    assert_eq!(shares().await, (vec!["1".into(), "2".into()], ["2", "0", "1"].map(String::from).to_vec()));
+    // The newest one goes, so that the rest are older than what was shown before.
+    cloud.int("one.vm.action", params!["terminate-hard", ids[1]]).await;
+    cloud.settle().await;
+    assert_eq!(shares().await, (vec!["1".into(), "1".into()], ["2", "0"].map(String::from).to_vec()));
+    cloud.int("one.cluster.rename", params![0, "north"]).await;
+    assert_eq!(cloud.xml("one.hostpool.info", params![]).await.all("HOST/CLUSTER"), ["north", "north"]);
+    cloud.int("one.host.rename", params![0, "renamed"]).await;
+    assert_eq!(cloud.xml("one.hostpool.info", params![]).await.all("HOST/NAME"), ["core", "renamed"]);
+}
