@@ -30,7 +30,7 @@ pub async fn run(config: &Config) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let journal = SqliteJournal::open(front.data_dir.join("holm.db"))
         .with_context(|| format!("cannot open the database {}", front.data_dir.join("holm.db").display()))?;
-    let (journal, commits) = insight::Timed::new(journal);
+    let (journal, commits) = insight::timed(journal);
     let authority = {
         let (dir, names, clock) = (front.data_dir.join("tls"), link_names(front), clock.clone());
         tokio::task::spawn_blocking(move || holm_rest::Authority::open(&dir, &names, clock))

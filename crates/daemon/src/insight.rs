@@ -4,11 +4,10 @@
 
 use holm_engine::Figures;
 use holm_rest::metrics::{Insight, Latency, Reading};
-use holm_store::{Batch, ColdReader, Journal, JournalError, Loaded, StoredRow};
+use holm_store::{AroundCommits, Batch, Journal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use uuid::Uuid;
 
 /// What was counted while a journal made batches durable.
 #[derive(Clone, Default)]
@@ -18,55 +17,25 @@ pub struct Commits {
     failures: Arc<AtomicU64>,
 }
 
-/// A journal whose commits are counted and timed.
-pub struct Timed<J> {
-    journal: J,
-    commits: Commits,
-}
-
-impl<J: Journal> Timed<J> {
-    /// The journal, and what will be counted of it.
-    pub fn new(journal: J) -> (Self, Commits) {
-        let commits = Commits::default();
-        (Self { journal, commits: commits.clone() }, commits)
-    }
-}
-
-impl<J: Journal> Journal for Timed<J> {
-    fn load(
-        &mut self,
-        fresh_cloud: Uuid,
-        row: &mut dyn FnMut(StoredRow) -> Result<(), JournalError>,
-    ) -> Result<Loaded, JournalError> {
-        self.journal.load(fresh_cloud, row)
-    }
-
-    fn revision(&mut self) -> Result<u64, JournalError> {
-        self.journal.revision()
-    }
-
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+/// The journal with its commits counted and timed, and what will be counted of it.
+pub fn timed<J: Journal>(journal: J) -> (impl Journal, Commits) {
+    let commits = Commits::default();
+    let counted = commits.clone();
+    let journal = AroundCommits::new(journal, move |journal: &mut J, batches: &[Batch]| {
         let begun = Instant::now();
-        let done = self.journal.commit(batches);
+        let done = journal.commit(batches);
         match done {
             Ok(()) => {
-                self.commits.latency.observe(begun.elapsed());
-                self.commits.batches.fetch_add(batches.len() as u64, Ordering::Relaxed);
+                counted.latency.observe(begun.elapsed());
+                counted.batches.fetch_add(batches.len() as u64, Ordering::Relaxed);
             }
             Err(_) => {
-                self.commits.failures.fetch_add(1, Ordering::Relaxed);
+                counted.failures.fetch_add(1, Ordering::Relaxed);
             }
         }
         done
-    }
-
-    fn compact(&mut self, audit_lines: u64) -> Result<(), JournalError> {
-        self.journal.compact(audit_lines)
-    }
-
-    fn reader(&mut self) -> Result<Box<dyn ColdReader>, JournalError> {
-        self.journal.reader()
-    }
+    });
+    (journal, commits)
 }
 
 /// Everything that is shown of store and engine.
@@ -119,8 +88,8 @@ mod tests {
 
     #[test]
     fn commits_are_timed_and_counted() {
-        let (journal, commits) = Timed::new(MemoryJournal::new());
-        let store = Store::open(Box::new(journal), Mode::Inline, Uuid::nil()).expect("an empty store opens");
+        let (journal, commits) = timed(MemoryJournal::new());
+        let store = Store::open(Box::new(journal), Mode::Inline, uuid::Uuid::nil()).expect("an empty store opens");
         let before = commits.latency.count();
         let audited = store.write(|tx| {
             tx.audit(holm_store::AuditLine {

@@ -104,6 +104,54 @@ pub trait Journal: Send {
     fn reader(&mut self) -> Result<Box<dyn ColdReader>, JournalError>;
 }
 
+/// A journal with something done around every commit: `around` gets the journal and the batches, and commits them.
+#[derive(Debug)]
+pub struct AroundCommits<J, F> {
+    journal: J,
+    around: F,
+}
+
+impl<J, F> AroundCommits<J, F>
+where
+    J: Journal,
+    F: FnMut(&mut J, &[Batch]) -> Result<(), JournalError> + Send,
+{
+    /// Puts something around the commits of a journal. All else goes to the journal as it is.
+    pub fn new(journal: J, around: F) -> Self {
+        Self { journal, around }
+    }
+}
+
+impl<J, F> Journal for AroundCommits<J, F>
+where
+    J: Journal,
+    F: FnMut(&mut J, &[Batch]) -> Result<(), JournalError> + Send,
+{
+    fn load(
+        &mut self,
+        fresh_cloud: Uuid,
+        row: &mut dyn FnMut(StoredRow) -> Result<(), JournalError>,
+    ) -> Result<Loaded, JournalError> {
+        self.journal.load(fresh_cloud, row)
+    }
+
+    fn revision(&mut self) -> Result<u64, JournalError> {
+        self.journal.revision()
+    }
+
+    fn commit(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+        (self.around)(&mut self.journal, batches)
+    }
+
+    fn compact(&mut self, audit_lines: u64) -> Result<(), JournalError> {
+        self.journal.compact(audit_lines)
+    }
+
+    fn reader(&mut self) -> Result<Box<dyn ColdReader>, JournalError> {
+        self.journal.reader()
+    }
+}
+
 /// Reads rows that are not held in memory.
 pub trait ColdReader: Send {
     /// Lines of the audit log with numbers below `before` (all, when `None`), newest first, at most `limit`.

@@ -41,7 +41,7 @@ pub use accounting::{Prices, StayRecord};
 pub use audit::AuditLine;
 pub use error::{JournalError, StoreError, WriteError};
 pub use feed::{Feed, FeedItem, Missed};
-pub use journal::{Batch, ColdReader, Document, Journal, Loaded, RowChange, StoredRow};
+pub use journal::{AroundCommits, Batch, ColdReader, Document, Journal, Loaded, RowChange, StoredRow};
 pub use memory::MemoryJournal;
 pub use nouns::Noun;
 pub use sqlite::SqliteJournal;

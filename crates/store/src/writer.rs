@@ -282,6 +282,15 @@ pub(crate) struct Assembly {
     room: Condvar,
 }
 
+/// Done when a thread ends, also by a panic, so that the other one does not wait for it.
+struct OnEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 struct Open {
     group: Group,
     compactions: Vec<Compaction>,
@@ -306,6 +315,10 @@ impl Assembly {
 
     /// The thread that runs closures, until nobody can ask any more.
     pub(crate) fn run_closures(&self, receiver: &Receiver<Command>) {
+        let _end = OnEnd(|| {
+            self.open().closing = true;
+            self.work.notify_one();
+        });
         while let Ok(command) = receiver.recv() {
             let mut open = self.open();
             while open.group.is_full() && !open.over {
@@ -324,21 +337,17 @@ impl Assembly {
                 self.work.notify_one();
             }
         }
-        self.open().closing = true;
-        self.work.notify_one();
     }
 
     /// The thread that makes groups durable, until there is nothing left and nobody can ask any more.
     pub(crate) fn make_durable(&self, core: &mut Core) {
-        /// Tells the other thread also when this one panics.
-        struct Over<'a>(&'a Assembly);
-        impl Drop for Over<'_> {
-            fn drop(&mut self) {
-                self.0.open().over = true;
-                self.0.room.notify_one();
-            }
-        }
-        let _over = Over(self);
+        let _end = OnEnd(|| {
+            let mut open = self.open();
+            open.over = true;
+            // Callers whose jobs are dropped read that as closed.
+            drop((open.group.take(), std::mem::take(&mut open.compactions)));
+            self.room.notify_one();
+        });
         while let Some((group, compactions)) = self.next() {
             let (waiting, fault) = core.write_down(group);
             // Before anybody is told of a failure: who asks again at once must not be run on top of it.

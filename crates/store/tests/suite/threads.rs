@@ -1,51 +1,26 @@
 //! Two threads at work: closures run ahead of the disk, and nobody hears of anything that is not durable.
 
 use super::*;
-use holm_store::{Batch, ColdReader, Journal, JournalError, Loaded, MemoryJournal, StoredRow};
+use holm_store::{AroundCommits, Batch, Journal, MemoryJournal};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// A journal whose commits wait until the test lets them go, one by one.
-struct Gated {
-    journal: MemoryJournal,
-    begun: Sender<usize>,
-    go: Receiver<()>,
-}
-
-impl Journal for Gated {
-    fn load(
-        &mut self,
-        fresh_cloud: Uuid,
-        row: &mut dyn FnMut(StoredRow) -> Result<(), JournalError>,
-    ) -> Result<Loaded, JournalError> {
-        self.journal.load(fresh_cloud, row)
-    }
-    fn revision(&mut self) -> Result<u64, JournalError> {
-        self.journal.revision()
-    }
-    fn commit(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
-        self.begun.send(batches.len()).expect("the test listens");
-        self.go.recv().expect("the test is there");
-        self.journal.commit(batches)
-    }
-    fn compact(&mut self, audit_lines: u64) -> Result<(), JournalError> {
-        self.journal.compact(audit_lines)
-    }
-    fn reader(&mut self) -> Result<Box<dyn ColdReader>, JournalError> {
-        self.journal.reader()
-    }
-}
-
+/// A store over a journal whose commits wait until the test lets them go, one by one, and panic when it never will.
 struct Bench {
     store: Store,
     journal: MemoryJournal,
+    /// How many batches a commit that has begun is of.
     begun: Receiver<usize>,
     go: Sender<()>,
 }
 
 fn bench() -> Bench {
     let journal = MemoryJournal::new();
-    let ((begun_sender, begun), (go, go_receiver)) = (channel(), channel());
-    let gated = Gated { journal: journal.clone(), begun: begun_sender, go: go_receiver };
+    let ((begins, begun), (go, gate)) = (channel(), channel());
+    let gated = AroundCommits::new(journal.clone(), move |journal: &mut MemoryJournal, batches: &[Batch]| {
+        begins.send(batches.len()).expect("the test listens");
+        gate.recv().expect("the test lets it go");
+        journal.commit(batches)
+    });
     Bench { store: Store::open(Box::new(gated), Mode::Thread, CLOUD).unwrap(), journal, begun, go }
 }
 
@@ -126,4 +101,19 @@ fn a_store_that_ends_finishes_what_was_asked() {
     assert_eq!((first.wait().unwrap(), second.wait().unwrap()), (0, 1));
     assert_eq!(begun.iter().sum::<usize>(), 2, "every batch once");
     assert_eq!(journal.durable_revision(), 2);
+}
+
+#[test]
+fn a_journal_that_panics_leaves_nobody_waiting() {
+    let Bench { store, journal, begun, go } = bench();
+    let first = put(&store, 0);
+    assert_eq!(begun.recv().unwrap(), 1);
+    let on_top = put(&store, 1);
+    ran(&store);
+    drop(go);
+    for write in [first, on_top, put(&store, 2)] {
+        assert!(matches!(write.wait(), Err(WriteError::Store(StoreError::Closed))));
+    }
+    assert_eq!((store.read().count::<Vm>(), journal.durable_revision()), (0, 0));
+    drop(store);
 }
