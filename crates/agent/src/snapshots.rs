@@ -13,11 +13,9 @@ impl Keeper {
     pub(crate) async fn files(&self, plan: &VmPlan) -> Result<MachineOrder, Fault> {
         let mut there = Vec::with_capacity(plan.disks.len());
         for disk in &plan.disks {
-            // As if it were open: it is not to be made or changed for this.
-            match limited("looking for its disks", self.common.drivers.volumes.ensure_disk(self.vm, disk, true)).await {
-                Ok(path) => there.push((disk.clone(), path)),
-                Err(fault) if fault.class == FaultClass::Permanent => {}
-                Err(fault) => return Err(fault),
+            let found = self.common.drivers.volumes.find_disk(self.vm, disk.id);
+            if let Some(path) = limited("looking for its disks", found).await? {
+                there.push((disk.clone(), path));
             }
         }
         let (made, disks) = there.into_iter().unzip();

@@ -84,6 +84,10 @@ pub trait Volumes: Send + Sync {
     /// content never touched. `open` says a guest may have it open: then it is left as it is. Returns its file.
     async fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, open: bool) -> Result<PathBuf, Fault>;
 
+    /// The file of a disk that is there, left as it is; `None` only where there certainly is none. A disk that is there and
+    /// cannot be used is a fault: whoever took it for absent would lose what is in it.
+    async fn find_disk(&self, vm: VmId, disk: u32) -> Result<Option<PathBuf>, Fault>;
+
     /// Has the context media. Returns their files: the one labelled `CONTEXT`, then the one labelled `cidata`.
     async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault>;
 

@@ -197,6 +197,10 @@ fn gone_from(vm: &Vm, host: HostId, world: &dyn World) -> Result<String, String>
 }
 
 fn pending(vm: &Vm, world: &dyn World, board: &Board, now: Timestamp) -> Verdict<Step> {
+    // It was on its way back from a host when somebody ended it; nothing of it is anywhere.
+    if vm.spec.terminate {
+        return Verdict::Do(Step::Remove);
+    }
     if vm.spec.placement.hold {
         return Verdict::wait("It is held: it waits for somebody to release it.".to_owned());
     }

@@ -15,7 +15,7 @@ use holm_driver::fake::{FakePush, RuntimeClock};
 use holm_model::clusters::PlacementPolicy;
 use holm_model::hosts::Schedulable;
 use holm_model::operations::{Operation, OperationState};
-use holm_model::vms::{Observed, RestartPolicy, Vm, VmPhase};
+use holm_model::vms::{Observed, Power, RestartPolicy, Vm, VmPhase, VmVerb};
 use holm_model::{Clock, HostId, Timestamp, VmId, World};
 use holm_plan::audit::{self, Found, Kind, Violation};
 use holm_plan::placement::Board;
@@ -107,6 +107,8 @@ struct Cloud {
     processes: BTreeSet<(HostId, VmId, u32)>,
     /// What guests wrote last on their disks.
     written: BTreeMap<VmId, BTreeMap<u32, u64>>,
+    /// Guests that ever ended without anybody's asking.
+    ended: BTreeSet<VmId>,
 }
 
 impl Cloud {
@@ -150,6 +152,7 @@ impl Cloud {
             said: BTreeMap::new(),
             processes: BTreeSet::new(),
             written: BTreeMap::new(),
+            ended: BTreeSet::new(),
         })
     }
 
@@ -268,6 +271,7 @@ impl Cloud {
                 self.wrong.extend(faults);
             }
             2 => {
+                self.ended.extend(edge.found().processes);
                 let faults = edge.cut_power().await;
                 self.wrong.extend(faults);
             }
@@ -343,10 +347,12 @@ impl Cloud {
                 }
             }
             0 => {
+                self.ended.insert(vm);
                 edge.hardware.guest_dies(vm, "the simulated guest died");
                 self.trace.say(format!("guest {vm} on host {} dies", edge.id));
             }
             1 => {
+                self.ended.insert(vm);
                 edge.hardware.guest_shuts_down(vm);
                 self.trace.say(format!("guest {vm} on host {} shuts itself down", edge.id));
             }
@@ -504,7 +510,10 @@ impl Cloud {
                 Some(vm) if wish.lives() && vm.meta.name.as_str() == wish.name => {
                     let power = vm.spec.placement.then.unwrap_or(vm.spec.power);
                     let says = || format!("vm {} is to be {:?}, not {power:?}", vm.id, wish.power);
-                    restless.extend((power != wish.power).then(says));
+                    // That a guest ended by itself is respected when it is moved afterwards without anybody's asking.
+                    let moved = vm.action.as_ref().is_some_and(|a| a.verb == VmVerb::Migrate && a.by.is_none());
+                    let respected = moved && power == Power::Off && self.ended.contains(&vm.id);
+                    restless.extend((power != wish.power && !respected).then(says));
                 }
                 Some(vm) => restless.push(format!("vm {} ({}) is not what was asked for", vm.id, vm.meta.name)),
                 None if wish.lives() => restless.push(format!("{} was accepted and is not there", wish.name)),

@@ -27,7 +27,7 @@ pub(crate) struct Weather {
     pub(crate) fails: u64,
     /// One call in so many has its effect and says that nothing is known of it.
     pub(crate) lies: u64,
-    /// One start or disk in so many is refused for good.
+    /// One start or look for a disk in so many is refused for good.
     pub(crate) refuses: u64,
     /// One call in so many never comes back until the weather clears.
     pub(crate) hangs: u64,
@@ -248,7 +248,7 @@ fn interference(weather: Weather, dice: &Chance, call: &Call) -> Interference {
         (what.before, what.after) = (before, after);
     }
     let reads = matches!(call.verb, Verb::MachinesSurvey | Verb::Look | Verb::VolumesSurvey | Verb::LinksSurvey);
-    if refuses && matches!(call.verb, Verb::EnsureProcess | Verb::EnsureDisk) {
+    if refuses && matches!(call.verb, Verb::EnsureProcess | Verb::EnsureDisk | Verb::FindDisk) {
         what.refuse = Some(Fault { class: FaultClass::Permanent, says: "the simulated host cannot do that".into() });
     } else if fails {
         what.refuse = Some(Fault::transient("the simulated host is busy"));

@@ -68,6 +68,7 @@ pub enum Verb {
     AdoptDisk,
     PruneImages,
     EnsureDisk,
+    FindDisk,
     EnsureMedia,
     VolumesAbsent,
     LinksSurvey,

@@ -142,7 +142,13 @@ impl Volumes for FakeHost {
                 state.truth.disks.insert((vm, disk.id), made);
             }
         }
-        under.finish(PathBuf::from(format!("/fake/disks/{vm}-{}.qcow2", disk.id))).await
+        under.finish(disk_path(vm, disk.id)).await
+    }
+
+    async fn find_disk(&self, vm: VmId, disk: u32) -> Result<Option<PathBuf>, Fault> {
+        let under = self.begin(Verb::FindDisk, Some(vm)).await?;
+        let there = self.inner.lock().truth.disks.contains_key(&(vm, disk));
+        under.finish(there.then(|| disk_path(vm, disk))).await
     }
 
     async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {
@@ -164,6 +170,10 @@ impl Volumes for FakeHost {
         }
         under.finish(()).await
     }
+}
+
+fn disk_path(vm: VmId, disk: u32) -> PathBuf {
+    PathBuf::from(format!("/fake/disks/{vm}-{disk}.qcow2"))
 }
 
 /// Serves any image as zeros, unless told otherwise.

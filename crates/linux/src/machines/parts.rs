@@ -83,7 +83,8 @@ pub(super) async fn list(guest: &Guest, found: &Found, order: &MachineOrder) -> 
         parts.push((Part::Disk(disk.id), path.clone()));
     }
     let notes = Notes::read(&guest.dirs);
-    if guest.dirs.uefi_vars().exists() {
+    let vars = guest.dirs.uefi_vars().try_exists();
+    if vars.map_err(|e| Fault::transient(format!("cannot look at the firmware's variables of VM {vm}: {e}")))? {
         parts.push((Part::Firmware, guest.dirs.uefi_vars()));
     }
     if notes.saved.is_some() {

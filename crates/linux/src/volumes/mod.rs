@@ -188,6 +188,15 @@ impl Places {
         }
     }
 
+    fn find_disk(&self, vm: VmId, disk: u32) -> Result<Option<PathBuf>, Fault> {
+        let path = self.disk(vm, disk);
+        match header::read(&path) {
+            Ok(_) => Ok(Some(path)),
+            Err(e) if e.is_missing() => Ok(None),
+            Err(e) => Err(Fault::permanent(format!("disk {disk} of VM {vm} cannot be used: {e}"))),
+        }
+    }
+
     fn create_disk(
         &self,
         vm: VmId,
@@ -421,6 +430,11 @@ impl Volumes for QemuVolumes {
         let base = disk.base.as_ref().map(|image| self.path(&image.digest)).transpose()?;
         let (places, disk) = (self.places.clone(), disk.clone());
         blocking(move || places.ensure_disk(vm, &disk, base, running)).await
+    }
+
+    async fn find_disk(&self, vm: VmId, disk: u32) -> Result<Option<PathBuf>, Fault> {
+        let places = self.places.clone();
+        blocking(move || places.find_disk(vm, disk)).await
     }
 
     async fn ensure_media(&self, vm: VmId, files: &ContextFiles) -> Result<Vec<PathBuf>, Fault> {

@@ -193,6 +193,9 @@ pub(super) fn depart(vm: &mut Vm, to: HostId, now: Timestamp) {
 /// `Parked` -> `Moving`.
 pub(super) fn set_out(vm: &mut Vm, to: HostId, revision: u64, now: Timestamp) {
     let VmPhase::Parked(from) = vm.phase else { return };
+    // A host that slept through the end of an earlier move is asked for the very same again, and says again what there is
+    // only because the generation is another one.
+    changed(vm);
     vm.luggage = Luggage::default();
     vm.status.parcels = None;
     enter(vm, VmPhase::Moving { from, to }, revision, now);
