@@ -204,9 +204,14 @@ impl Keeper {
             }
             _ => false,
         });
-        // Nothing of it changes while it is sent.
-        let still = matches!((&self.last, wanted), (Wanted::Here(old), Wanted::Here(new)) if old.sends && new.sends);
-        let (packed, sent) = if still { (self.pad.packed.take(), self.pad.sent) } else { (None, false) };
+        // Nothing of it changes while it is sent. What the front-end has counts for one move only, and the next one may have
+        // begun before this host heard that the last one ended.
+        let (packed, sent) = match (&self.last, wanted) {
+            (Wanted::Here(old), Wanted::Here(new)) if old.sends && new.sends => {
+                (self.pad.packed.take(), self.pad.sent && old.generation == new.generation)
+            }
+            _ => (None, false),
+        };
         self.pad = Pad { removed, pressed, tended, trimmed, packed, sent, ..Pad::default() };
         self.last = wanted.clone();
     }

@@ -3,9 +3,11 @@
 mod world;
 
 use holm_agent::Agent;
+use holm_driver::Fault;
+use holm_driver::fake::Verb;
 use holm_model::VmId;
 use holm_model::host_plan::{HostPlan, VmPlan};
-use holm_model::vms::{Observed, Parcel, Power};
+use holm_model::vms::{Observed, Parcel, Part, Power};
 use world::{Bomb, World, plan, vm, within};
 
 fn at_rest(power: Power) -> VmPlan {
@@ -168,13 +170,54 @@ async fn a_move_that_turns_back_leaves_nothing() {
     assert_eq!(first.process(1).map(|p| p.running), Some(true));
 }
 
+/// What is not named as a part is removed with the rest once the VM is elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_cannot_be_looked_at_is_not_taken_for_absent() {
+    let (world, want, _) = source(Power::Off).await;
+    let fault = Fault::permanent("its header is torn");
+    world.host.fail(Verb::FindDisk, Some(VmId(1)), 1, fault);
+    world.front.plan.send_replace(Some(want.clone()));
+    let agent = world.agent().await;
+    within(60, agent.window().until(|s| s.shown.vms.get(&VmId(1)).is_some_and(|vm| vm.refused))).await;
+    let said = agent.status().shown.vms[&VmId(1)].clone();
+    assert_eq!((said.parcels, said.message.as_deref()), (None, Some("its header is torn")));
+    agent.stop().await;
+
+    // Once it can be, it is one of the parts.
+    let parcels = until_sent(&world, &want).await;
+    assert!(parcels.iter().any(|parcel| parcel.part == Part::Disk(0)), "{parcels:?}");
+}
+
+/// The host sleeps through the end of a move and the beginning of the next one: to it, the plan hardly changed.
+#[tokio::test(start_paused = true)]
+async fn the_next_move_is_answered_although_the_last_one_was() {
+    let (world, want, _) = source(Power::Off).await;
+    world.front.plan.send_replace(Some(want.clone()));
+    let agent = world.agent().await;
+    let generation = want.vms[0].generation;
+    within(600, agent.window().until(|s| s.shown.vms.get(&VmId(1)).is_some_and(|vm| vm.parcels.is_some()))).await;
+    let parcels = agent.status().shown.vms[&VmId(1)].parcels.clone().expect("just seen");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(parcels.iter().all(|parcel| world.push.part(&parcel.digest).is_some()), "all was sent once");
+
+    world.push.forget();
+    let mut again = want.clone();
+    (again.revision, again.vms[0].generation) = (5, generation + 1);
+    world.front.plan.send_replace(Some(again));
+    let named = |vm: &holm_model::vms::VmStatus| vm.generation == generation + 1 && vm.parcels.is_some();
+    within(600, agent.window().until(|s| s.shown.vms.get(&VmId(1)).is_some_and(named))).await;
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(parcels.iter().all(|parcel| world.push.part(&parcel.digest).is_some()), "all is sent again");
+    agent.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_vm_that_ran_here_is_not_overwritten_by_what_comes() {
     let world = World::new();
     world.settle(plan(1, vec![vm(1)], vec![])).await;
     world.settle(plan(2, vec![at_rest(Power::Off)], vec![])).await;
     let before = world.host.truth();
-    let parcel = Parcel { part: holm_model::vms::Part::Disk(0), size: 5, digest: "5".repeat(64) };
+    let parcel = Parcel { part: Part::Disk(0), size: 5, digest: "5".repeat(64) };
     let want = coming(&plan(3, vec![at_rest(Power::Off)], vec![]), vec![parcel]);
     world.front.plan.send_replace(Some(want));
     let agent = world.agent().await;

@@ -194,6 +194,12 @@ pub async fn volumes(ground: &dyn Ground, vm: VmId) -> Result<(), Broken> {
     for disk in &plan.disks {
         hold!(seen.disks.contains(&(vm, disk.id)), "disk {} is not in the survey", disk.id);
     }
+    for (disk, path) in plan.disks.iter().zip(&order.disks) {
+        let found = two.volumes.find_disk(vm, disk.id).await?;
+        hold!(found.as_ref() == Some(path), "disk {} is at {path:?} and was found at {found:?}", disk.id);
+    }
+    let found = one.volumes.find_disk(vm, 999).await?;
+    hold!(found.is_none(), "a disk that was never made was found at {found:?}");
     hold!(seen.owners.contains(&vm), "the survey does not name VM {vm} as an owner");
 
     // Growing is followed, shrinking is ignored, and neither moves the file.

@@ -89,7 +89,7 @@ impl Standing {
         let saved = vm.spec.power == Power::Saved;
         match vm.phase {
             VmPhase::Removing(_) => Self::Ending,
-            VmPhase::On(_) | VmPhase::Parked(_) | VmPhase::Moving { .. } if vm.spec.terminate => Self::Ending,
+            _ if vm.spec.terminate => Self::Ending,
             VmPhase::Moving { .. } => Self::Moving,
             VmPhase::Parked(_) if placement.then.is_some() => Self::Moving,
             VmPhase::Leaving(_) => Self::Stopping,

@@ -43,6 +43,17 @@ fn clouds_survive_fourth_quarter() {
     all_well(3000..3040, Script { steps: 80, ..Script::default() });
 }
 
+// Long enough for VMs that are moved more than once, with hosts that sleep through parts of it.
+#[test]
+fn long_lives_survive_first_half() {
+    all_well([34, 92, 155, 181, 224, 516].into_iter().chain(5000..5015), Script::default());
+}
+
+#[test]
+fn long_lives_survive_second_half() {
+    all_well([605, 1768, 1823].into_iter().chain(6000..6015), Script::default());
+}
+
 #[test]
 fn a_cloud_of_one_host_survives() {
     all_well(4000..4010, Script { hosts: 1, steps: 80, ..Script::default() });

@@ -275,6 +275,11 @@ impl FakePush {
         state.complete.iter().filter_map(image).collect()
     }
 
+    /// Loses everything that has arrived, as a front-end does with parts of a move that ended.
+    pub fn forget(&self) {
+        *self.lock() = PushState::default();
+    }
+
     /// The part with this digest, as far as it has arrived.
     #[must_use]
     pub fn part(&self, digest: &str) -> Option<Vec<u8>> {

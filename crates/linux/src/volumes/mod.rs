@@ -138,32 +138,39 @@ impl Places {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(e),
         };
-        Ok(entries
-            .flatten()
-            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
-            .collect())
+        let mut owners = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let vm = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            owners.extend(vm.map(|vm| (vm, entry.path())));
+        }
+        Ok(owners)
     }
 
-    fn disks_in(directory: &Path) -> Vec<(u32, PathBuf)> {
-        let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-        entries
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name();
-                let number = name.to_str()?.strip_prefix("disk-")?.strip_suffix(".qcow2")?.parse().ok()?;
-                Some((number, entry.path()))
-            })
-            .collect()
+    fn disks_in(directory: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
+        let entries = match std::fs::read_dir(directory) {
+            // It went between being listed and being looked at.
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut disks = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("disk-")?.strip_suffix(".qcow2")?.parse().ok());
+            disks.extend(number.map(|number| (number, entry.path())));
+        }
+        Ok(disks)
     }
 
     /// The images that some disk here lies over.
     fn images_in_use(&self) -> std::io::Result<BTreeSet<PathBuf>> {
-        Ok(self
-            .owners()?
-            .iter()
-            .flat_map(|(_, directory)| Self::disks_in(directory))
-            .filter_map(|(_, disk)| header::read(&disk).ok()?.backing)
-            .collect())
+        let mut used = BTreeSet::new();
+        for (_, directory) in self.owners()? {
+            let disks = Self::disks_in(&directory)?;
+            used.extend(disks.iter().filter_map(|(_, disk)| header::read(disk).ok()?.backing));
+        }
+        Ok(used)
     }
 
     fn ensure_disk(&self, vm: VmId, disk: &DiskPlan, base: Option<PathBuf>, running: bool) -> Result<PathBuf, Fault> {
@@ -322,7 +329,7 @@ impl Places {
         let (mut disks, mut owners) = (BTreeSet::new(), BTreeSet::new());
         for (vm, directory) in self.owners()? {
             owners.insert(vm);
-            disks.extend(Self::disks_in(&directory).into_iter().map(|(number, _)| (vm, number)));
+            disks.extend(Self::disks_in(&directory)?.into_iter().map(|(number, _)| (vm, number)));
         }
         Ok((disks, owners))
     }

@@ -52,6 +52,27 @@ fn plan(id: u32, base: Option<ImageRef>, size_mib: u64) -> DiskPlan {
     DiskPlan::new(id, base, size_mib)
 }
 
+/// Whoever takes a disk for absent makes a new one, or leaves it behind when its VM moves.
+#[tokio::test]
+async fn a_disk_that_cannot_be_read_is_not_absent() {
+    let (_directory, volumes) = ground();
+    let vm = VmId(7);
+    assert_eq!(volumes.find_disk(vm, 0).await, Ok(None));
+    let path = volumes.ensure_disk(vm, &plan(0, None, 1), false).await.expect("made");
+    assert_eq!(volumes.find_disk(vm, 0).await, Ok(Some(path.clone())));
+    assert_eq!(volumes.find_disk(vm, 1).await, Ok(None));
+    for torn in [&b""[..], b"QFI\xfb", b"not a disk at all"] {
+        std::fs::write(&path, torn).expect("written");
+        let fault = volumes.find_disk(vm, 0).await.expect_err("it is there and cannot be used");
+        assert_eq!(fault.class, holm_driver::FaultClass::Permanent, "{fault}");
+        volumes.ensure_disk(vm, &plan(0, None, 1), false).await.expect_err("and it is left as it is");
+        assert_eq!(std::fs::read(&path).expect("read"), torn);
+    }
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::create_dir(&path).expect("made");
+    volumes.find_disk(vm, 0).await.expect_err("a directory is in its place");
+}
+
 #[tokio::test]
 async fn an_interrupted_fetch_goes_on_where_it_stopped() {
     let (_directory, volumes) = ground();

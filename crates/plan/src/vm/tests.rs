@@ -360,6 +360,8 @@ impl Cloud {
             Event::Power(power) => self.write(|vm, _, _| {
                 vm.spec.boot_seq += u64::from(*power == Power::On && vm.spec.power != Power::On);
                 vm.spec.power = *power;
+                // Whoever starts it takes back that it is to end.
+                vm.spec.terminate &= !power.wants_process();
                 changed(vm);
             }),
             Event::Act(verb) => {
@@ -482,8 +484,11 @@ impl Cloud {
     }
 }
 
-/// It is as wanted on its host, gave up its host as asked, or is held.
+/// It is as wanted on its host, gave up its host as asked, or is held; one that is to end does not rest.
 fn rests_as_asked(vm: &Vm) -> bool {
+    if vm.spec.terminate {
+        return false;
+    }
     if vm.phase == VmPhase::Pending && vm.spec.placement.hold {
         return true;
     }
@@ -677,9 +682,13 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
         for observed in [Unknown, Preparing, Running, Paused, Stopping, Off, Failed, Absent] {
             for power in [Power::On, Power::Paused, Power::Off, Power::OffHard] {
                 for host_phase in [HostPhase::Joining, HostPhase::Ready, HostPhase::Lost] {
-                    for bits in 0_u32..32 {
+                    for bits in 0_u32..64 {
                         let bit = |n: u32| bits >> n & 1 == 1;
                         let holds = bit(0) && phase.host().is_some();
+                        let terminate = bit(5);
+                        if terminate && power.wants_process() {
+                            continue;
+                        }
                         // A host that says nothing is left has nothing.
                         if holds
                             && observed == Absent
@@ -696,6 +705,7 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
                         vm.phase = phase;
                         vm.phase_revision = 90;
                         vm.spec.power = power;
+                        vm.spec.terminate = terminate;
                         vm.spec.boot_seq = 2;
                         vm.generation = 3;
                         vm.status.observed = observed;
@@ -720,9 +730,13 @@ fn every_pairing_of_desire_and_fact_has_a_way_out() {
                         assert_eq!(
                             cloud.end_well(),
                             None,
-                            "{phase:?} {observed:?} {power:?} {host_phase:?} {bits:05b}"
+                            "{phase:?} {observed:?} {power:?} {host_phase:?} {bits:06b}"
                         );
-                        assert_eq!(cloud.world.vms.is_empty(), removing);
+                        assert_eq!(
+                            cloud.world.vms.is_empty(),
+                            removing || terminate,
+                            "{phase:?} {observed:?} {power:?} {host_phase:?} {bits:06b}"
+                        );
                         pairings += 1;
                     }
                 }
