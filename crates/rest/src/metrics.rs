@@ -115,7 +115,6 @@ pub struct Series(usize);
 
 struct Route {
     name: String,
-    segments: Vec<Option<String>>,
     /// By method and hundred of the status; made when first needed.
     answered: Vec<OnceLock<Counter>>,
     seconds: Histogram,
@@ -125,7 +124,9 @@ struct Route {
 pub struct Metrics {
     registry: Registry,
     answered: Family<Answered, Counter>,
+    /// By number, the last for what has no route.
     routes: Vec<Route>,
+    by_path: matchit::Router<usize>,
     readings: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
 }
 
@@ -146,32 +147,29 @@ impl Metrics {
             Unit::Seconds,
             seconds.clone(),
         );
-        let routes = paths
+        let mut by_path = matchit::Router::new();
+        for (number, path) in paths.iter().enumerate() {
+            if let Err(error) = by_path.insert(path, number) {
+                // Its requests are counted with those that have no route.
+                tracing::error!(path, %error, "a route has no metrics of its own");
+            }
+        }
+        let routes: Vec<Route> = paths
             .into_iter()
             .chain(["(other)".to_owned()])
             .map(|name| Route {
-                segments: name.split('/').skip(1).map(|s| (!s.starts_with('{')).then(|| s.to_owned())).collect(),
                 answered: (0..METHODS.len() * 6).map(|_| OnceLock::new()).collect(),
                 seconds: seconds.get_or_create_owned(&OfRoute { route: name.clone() }),
                 name,
             })
             .collect();
-        Self { registry, answered, routes, readings: insight.readings }
+        Self { registry, answered, routes, by_path, readings: insight.readings }
     }
 
-    /// The route of a path. Paths are few and short: looking through them beats any cleverness.
+    /// The route of a path.
     #[must_use]
     pub fn series(&self, path: &str) -> Series {
-        let other = self.routes.len() - 1;
-        let found = self.routes[..other].iter().position(|route| {
-            let mut segments = path.split('/').skip(1);
-            route.segments.iter().all(|known| match (known, segments.next()) {
-                (Some(known), Some(given)) => known == given,
-                (None, Some(given)) => !given.is_empty(),
-                (_, None) => false,
-            }) && segments.next().is_none()
-        });
-        Series(found.unwrap_or(other))
+        Series(self.by_path.at(path).map_or(self.routes.len() - 1, |found| *found.value))
     }
 
     /// Counts one answer.
@@ -269,6 +267,15 @@ fn usage() -> Option<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_route_is_counted_by_itself() {
+        let paths = crate::api::openapi::paths();
+        let metrics = Metrics::new(paths.clone(), Insight::default());
+        for (number, path) in paths.iter().enumerate() {
+            assert_eq!(metrics.series(path), Series(number), "{path}");
+        }
+    }
 
     #[test]
     fn requests_are_counted_under_their_route() {

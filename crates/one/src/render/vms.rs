@@ -400,6 +400,21 @@ fn backups(xml: &mut Xml, vm: &Vm) {
     });
 }
 
+/// What OpenNebula's pool of VMs shows of what users wrote: labels, how it goes, and what the scheduler is to know. The
+/// rest is in `one.vm.info` and `one.vmpool.infoextended`.
+const SHORT_USER_TEMPLATE: &[&str] = &[
+    "ERROR",
+    "LABELS",
+    "PUBLIC_CLOUD",
+    "SCHED_ACTION",
+    "SCHED_DS_RANK",
+    "SCHED_DS_REQUIREMENTS",
+    "SCHED_MESSAGE",
+    "SCHED_RANK",
+    "SCHED_REQUIREMENTS",
+    "USER_PRIORITY",
+];
+
 fn only(members: Members, names: &[&str]) -> Members {
     Members(members.0.into_iter().filter(|(name, _)| names.contains(&name.as_str())).collect())
 }
@@ -439,7 +454,9 @@ pub(crate) fn short(view: &View, any: &AnyVm, lost: bool) -> Split {
         body.push(("GRAPHICS".to_owned(), graphics.vector()));
     }
     xml.attributes("TEMPLATE", &Attributes(body));
-    xml.attributes("USER_TEMPLATE", &user_template(vm));
+    let mut shown = user_template(vm);
+    shown.0.retain(|(name, _)| SHORT_USER_TEMPLATE.contains(&name.as_str()));
+    xml.attributes("USER_TEMPLATE", &shown);
     vm_history::last(&mut xml, view, vm);
     xml.close("VM");
     Split { document: xml.into_string(), from, to }

@@ -33,10 +33,15 @@ async fn odd_values_come_back_as_they_were() {
         let id = cloud.int("one.vm.allocate", params![template, true]).await;
         let vm = cloud.vm(id).await;
         assert_eq!(vm.at("USER_TEMPLATE/ODD"), odd.trim_matches([' ', '\t', '\n']), "{odd:?}");
-        let vector = format!("<TEMPLATE><V><M>{}</M></V></TEMPLATE>", holm_one::xml::escape(odd));
+        let escaped = holm_one::xml::escape(odd);
+        let vector = format!("<TEMPLATE><V><M>{escaped}</M></V><LABELS>{escaped}</LABELS></TEMPLATE>");
         cloud.int("one.vm.update", params![id, vector, 1]).await;
         assert_eq!(cloud.vm(id).await.at("USER_TEMPLATE/V/M"), odd.trim_matches([' ', '\t', '\n']), "{odd:?}");
         let pool = cloud.xml("one.vmpool.info", params![-2, id, id, -1]).await;
+        assert_eq!(pool.at("VM/USER_TEMPLATE/LABELS"), odd.trim_matches([' ', '\t', '\n']));
+        // The short form has of what users wrote what lists and schedulers need.
+        assert!(pool.all("VM/USER_TEMPLATE/ODD").is_empty() && pool.all("VM/USER_TEMPLATE/V").is_empty());
+        let pool = cloud.xml("one.vmpool.infoextended", params![-2, id, id, -1]).await;
         assert_eq!(pool.at("VM/USER_TEMPLATE/V/M"), odd.trim_matches([' ', '\t', '\n']));
     }
     for name in ["Zürich 東京", "a.b-c_d (1)", "x"] {
