@@ -161,7 +161,7 @@ impl Dev {
         let admin = desk.local_admin()?;
         let intent = Intent { peer: "127.0.0.1".into(), ..Intent::default() };
         for number in 1..=hosts {
-            let text = |(name, value): (&str, &str)| (name.to_owned(), AttributeValue::Text(value.to_owned()));
+            let text = |(name, value): (&str, &str)| (name.into(), AttributeValue::Text(value.into()));
             let attributes = Attributes(vec![text(FAKE), text(LARGE)]);
             let draft = HostDraft { name: format!("fake-{number}"), attributes, ..HostDraft::default() };
             desk.host_create(&admin, &intent, draft).await?;

@@ -16,7 +16,7 @@ use holm_model::images::Image;
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
 use holm_model::users::{ADMIN_GROUP, ADMIN_USER};
-use holm_model::{AttributeValue, Attributes, ClusterId, DatastoreId, ImageId, Meta, Name, Timestamp};
+use holm_model::{AttributeValue, Attributes, ClusterId, DatastoreId, ImageId, Meta, Name, Timestamp, Word};
 use holm_store::{Noun, Row, State, Tx};
 use std::sync::Arc;
 
@@ -99,12 +99,12 @@ pub(crate) fn admit(tx: &Tx, image: &Image) -> Result<(), Error> {
     .field("datastore"))
 }
 
-fn text(name: &str, value: &str) -> (String, AttributeValue) {
-    (name.to_owned(), AttributeValue::Text(value.to_owned()))
+fn text(name: &str, value: &str) -> (Word, AttributeValue) {
+    (name.into(), AttributeValue::Text(value.into()))
 }
 
 /// What clients expect to read of a datastore of this kind, where nobody has said anything else.
-fn defaults(kind: DatastoreKind) -> Vec<(String, AttributeValue)> {
+fn defaults(kind: DatastoreKind) -> Vec<(Word, AttributeValue)> {
     let mut all = match kind {
         DatastoreKind::Image => vec![text("DS_MAD", "fs"), text("TM_MAD", "local")],
         DatastoreKind::File => vec![text("DS_MAD", "fs"), text("TM_MAD", "local")],

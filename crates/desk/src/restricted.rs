@@ -7,7 +7,7 @@ use crate::{Caller, Error, ErrorKind};
 use holm_model::permissions::Access;
 use holm_model::users::Group;
 use holm_model::vms::VmVerb;
-use holm_model::{AttributeValue, Attributes, ObjectKind};
+use holm_model::{AttributeValue, Attributes, ObjectKind, Word};
 use holm_store::State;
 
 const VM: &[&str] = &[
@@ -116,10 +116,10 @@ pub fn names(kind: ObjectKind) -> &'static [&'static str] {
 }
 
 /// Every value of a restricted name, in order.
-fn values<'a>(attributes: &'a Attributes, name: &str) -> Vec<String> {
+fn values<'a>(attributes: &'a Attributes, name: &str) -> Vec<Word> {
     let text = |value: &'a AttributeValue| match value {
         AttributeValue::Text(text) => text.clone(),
-        AttributeValue::Vector(pairs) => format!("{pairs:?}"),
+        AttributeValue::Vector(pairs) => format!("{pairs:?}").into(),
     };
     let Some((outer, inner)) = name.split_once('/') else {
         return attributes.0.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| text(v)).collect();

@@ -5,7 +5,7 @@
 
 use crate::{Caller, Error, ErrorKind, View, restricted};
 use holm_model::users::Group;
-use holm_model::{AttributeValue, Attributes, NetworkTemplateId, ObjectKind};
+use holm_model::{AttributeValue, Attributes, NetworkTemplateId, ObjectKind, Word};
 
 /// Attributes of a network that rules are about, and their word in rules.
 const SCOPES: [(&str, &str); 4] = [
@@ -29,12 +29,12 @@ fn ranges(text: &str) -> Option<Vec<(u32, u32)>> {
     (!all.is_empty()).then_some(all)
 }
 
-fn member<'a>(pairs: &'a [(String, String)], name: &str) -> &'a str {
+fn member<'a>(pairs: &'a [(Word, Word)], name: &str) -> &'a str {
     pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim())
 }
 
 /// The rules among the attributes that a group keeps.
-fn rules(of: &Attributes) -> impl Iterator<Item = &[(String, String)]> {
+fn rules(of: &Attributes) -> impl Iterator<Item = &[(Word, Word)]> {
     of.0.iter().filter_map(|(name, value)| match value {
         AttributeValue::Vector(pairs) if name == "RULE" => Some(pairs.as_slice()),
         _ => None,
@@ -108,8 +108,8 @@ mod tests {
 
     fn group(rules: &[&[(&str, &str)]]) -> Attributes {
         let vector = |pairs: &&[(&str, &str)]| {
-            let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            ("RULE".to_owned(), AttributeValue::Vector(pairs.collect()))
+            let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            ("RULE".into(), AttributeValue::Vector(pairs.collect()))
         };
         Attributes(rules.iter().map(vector).collect())
     }

@@ -8,7 +8,7 @@ use holm_model::images::{Image, ImagePhase};
 use holm_model::permissions::Access;
 use holm_model::security_groups::SecurityGroup;
 use holm_model::vms::{DiskDraft, Hardware, NicDraft, PciSpec, PinPolicy, Undo, Vm, VmPhase, VmVerb};
-use holm_model::{AttributeValue, Attributes, ObjectKind, SecurityGroupId, VmId};
+use holm_model::{AttributeValue, Attributes, ObjectKind, SecurityGroupId, VmId, Word};
 use holm_plan::leases::LeaseTrouble;
 use holm_plan::vm_actions::{Refused, Standing, attempts, called};
 
@@ -16,8 +16,8 @@ use holm_plan::vm_actions::{Refused, Standing, attempts, called};
 const READY: &[Standing] = &[Standing::Running, Standing::Off];
 
 /// Refuses what only administrators may say of a device.
-pub(crate) fn check_restricted(section: &str, members: &[(String, String)], caller: &Caller) -> Result<(), Error> {
-    let given = Attributes(vec![(section.to_owned(), AttributeValue::Vector(members.to_vec()))]);
+pub(crate) fn check_restricted(section: &str, members: &[(Word, Word)], caller: &Caller) -> Result<(), Error> {
+    let given = Attributes(vec![(section.into(), AttributeValue::Vector(members.to_vec()))]);
     crate::restricted::check(ObjectKind::Vm, &given, caller)
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn check_hardware(hardware: &Hardware, caller: &Caller) -> Result<(),
 
 /// Refuses devices of hosts from whoever is no administrator.
 fn check_pci(caller: &Caller) -> Result<(), Error> {
-    let given = Attributes(vec![("PCI".to_owned(), AttributeValue::Text("given".to_owned()))]);
+    let given = Attributes(vec![("PCI".into(), AttributeValue::Text("given".into()))]);
     crate::restricted::check(ObjectKind::Vm, &given, caller)
 }
 

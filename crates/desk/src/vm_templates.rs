@@ -103,7 +103,7 @@ impl Desk {
             rest.take("DISK");
             lay(&mut merged, rest);
             inputs::complete(&mut merged)?;
-            merged.0.push(("CLONING_TEMPLATE_ID".into(), AttributeValue::Text(id.to_string())));
+            merged.0.push(("CLONING_TEMPLATE_ID".into(), AttributeValue::Text(id.to_string().into())));
         }
         merged.take("NAME");
         let source = copy.as_ref().map_or(id, |copy| copy.value.id);
@@ -239,7 +239,7 @@ impl Desk {
                 return Err(error.field("image"));
             }
             pairs.retain(|(name, _)| !matches!(name.as_str(), "IMAGE" | "IMAGE_ID" | "IMAGE_UID" | "IMAGE_UNAME"));
-            pairs.insert(0, ("IMAGE_ID".into(), copy.to_string()));
+            pairs.insert(0, ("IMAGE_ID".into(), copy.to_string().into()));
             if persistent {
                 // A persistent disk is the image itself, which has the size it has.
                 pairs.retain(|(name, _)| name != "SIZE");

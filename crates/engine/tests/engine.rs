@@ -187,7 +187,7 @@ fn a_host_is_used_at_once_when_it_or_its_cluster_comes_to_meet_a_requirement() {
     assert_eq!(cloud.store.read().vms_unplaced().count(), 2);
     let why = cloud.vm(1).why;
     assert!(why.contains("does not meet the requirement `RACK = \"north\"`: it has no RACK"), "{why}");
-    let text = |value: &str| AttributeValue::Text(value.to_owned());
+    let text = |value: &str| AttributeValue::Text(value.into());
     cloud.write(move |tx| {
         tx.update::<Host>(HostId(2), |host| host.meta.attributes.0.push(("RACK".into(), text("north"))));
     });

@@ -7,22 +7,51 @@ pub use merge::merge;
 pub use reading::{Reading, Vector, decimal, integer, is_yes, list};
 
 use crate::Invalid;
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// A name or a text of attributes. Most are short and then need no memory of their own; long ones are shared by all copies
+/// of the object.
+pub type Word = smol_str::SmolStr;
 
 /// One attribute value: a text, or a named group of texts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum AttributeValue {
     /// A single text.
-    Text(String),
+    Text(Word),
     /// Ordered pairs of name and text.
-    Vector(Vec<(String, String)>),
+    Vector(Vec<(Word, Word)>),
+}
+
+impl<'de> Deserialize<'de> for AttributeValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = AttributeValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or pairs of a name and a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<AttributeValue, E> {
+                Ok(AttributeValue::Text(text.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, pairs: A) -> Result<AttributeValue, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(pairs)).map(AttributeValue::Vector)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Ordered attributes; the same name may occur more than once, and order within a name is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Attributes(pub Vec<(String, AttributeValue)>);
+pub struct Attributes(pub Vec<(Word, AttributeValue)>);
 
 impl Attributes {
     /// Most attributes an object may carry.
@@ -43,7 +72,7 @@ impl Attributes {
     pub fn set(&mut self, name: &str, values: Vec<AttributeValue>) {
         let at = self.0.iter().position(|(known, _)| known == name).unwrap_or(self.0.len());
         self.0.retain(|(known, _)| known != name);
-        self.0.splice(at..at, values.into_iter().map(|value| (name.to_owned(), value)));
+        self.0.splice(at..at, values.into_iter().map(|value| (name.into(), value)));
     }
 
     /// Checks the limits on number and size.

@@ -290,11 +290,11 @@ fn kept_back(text: &str, whole: u64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AttributeValue, GroupId, Name, Permissions, UserId};
+    use crate::{AttributeValue, GroupId, Name, Permissions, UserId, Word};
 
     fn meta(attributes: &[(&str, &str)]) -> Meta {
         let attributes =
-            attributes.iter().map(|(name, text)| ((*name).to_owned(), AttributeValue::Text((*text).to_owned())));
+            attributes.iter().map(|(name, text)| (Word::from(*name), AttributeValue::Text((*text).into())));
         Meta::new(
             Name::new("a").expect("a name"),
             (UserId(0), GroupId(0)),

@@ -45,7 +45,7 @@ pub mod vms;
 pub mod world;
 pub mod zones;
 
-pub use attributes::{AttributeValue, Attributes};
+pub use attributes::{AttributeValue, Attributes, Word};
 pub use changes::{Change, ChangeVerb, ObjectKind, ObjectRef};
 pub use ids::*;
 pub use invalid::Invalid;

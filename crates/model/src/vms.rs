@@ -29,7 +29,7 @@ use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
     Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId,
-    Timestamp, Trouble, VmGroupId, VmId,
+    Timestamp, Trouble, VmGroupId, VmId, Word,
 };
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -106,7 +106,7 @@ pub struct DiskSpec {
     pub revert: Option<Revert>,
     /// What else the user wants of it (bus, cache, ...), in the terms of the door it came through.
     #[serde(default)]
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 impl DiskSpec {
@@ -202,7 +202,7 @@ pub struct NicSpec {
     pub range: Option<u32>,
     /// What else the user wants of it (model, filters, ...), in the terms of the door it came through.
     #[serde(default)]
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 impl NicSpec {

@@ -4,7 +4,7 @@ use crate::codes::Failure;
 use crate::template::{Reading as _, Vector, is_yes, list};
 use holm_model::networks::{Address, GuestSettings, MacAddr, Method, NetworkDraft, RangeDraft, RangeKind};
 use holm_model::security_groups::{Direction, Peer, Protocol, Rule};
-use holm_model::{AttributeValue, Attributes, ClusterId, Invalid, NetworkId, SecurityGroupId};
+use holm_model::{AttributeValue, Attributes, ClusterId, Invalid, NetworkId, SecurityGroupId, Word};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
@@ -67,7 +67,7 @@ pub(crate) fn range(vector: &Vector<'_>) -> Result<RangeDraft, Invalid> {
 }
 
 /// The members that are only kept.
-pub(crate) fn kept(vector: &Vector<'_>, known: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn kept(vector: &Vector<'_>, known: &[&str]) -> Vec<(Word, Word)> {
     vector.pairs.iter().filter(|(name, _)| !known.contains(&name.as_str())).cloned().collect()
 }
 
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(draft.dns, ["9.9.9.9", "1.1.1.1"]);
         let ranges = draft.ranges.expect("are given");
         assert_eq!((ranges[0].size, ranges[0].ip4), (Some(20), Some(Ipv4Addr::new(10, 0, 0, 10))));
-        assert_eq!(ranges[1].attributes, [("NOTE".to_owned(), "x".to_owned())]);
+        assert_eq!(ranges[1].attributes, [("NOTE".into(), "x".into())]);
         assert_eq!(draft.attributes.text("COLOR"), Some("blue"));
         assert_eq!(draft.attributes.text("GATEWAY"), None);
     }
@@ -323,10 +323,7 @@ mod tests {
         let rules = rules(&mut attributes).expect("are rules");
         assert_eq!(attributes.0.len(), 0);
         let mut again = Attributes(
-            rules
-                .iter()
-                .map(|r| ("RULE".to_owned(), AttributeValue::Vector(crate::render::networks::rule(r))))
-                .collect(),
+            rules.iter().map(|r| ("RULE".into(), AttributeValue::Vector(crate::render::networks::rule(r)))).collect(),
         );
         assert_eq!(super::rules(&mut again).expect("are rules"), rules);
     }

@@ -31,7 +31,7 @@ fn limits(vector: &Vector<'_>) -> Result<Limits, Invalid> {
         if matches!(name.as_str(), "ID" | "CLUSTER_IDS") || name.ends_with("_USED") || value.trim().is_empty() {
             continue;
         }
-        limits.insert(name.clone(), limit(&vector.field(name), value)?);
+        limits.insert(name.to_string(), limit(&vector.field(name), value)?);
     }
     Ok(limits)
 }

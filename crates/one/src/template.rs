@@ -22,7 +22,7 @@ pub use holm_desk::vm_template::{Lookup, TooLong, substitute};
 pub use holm_model::attributes::{Reading, Vector, decimal, integer, is_yes, list, merge};
 pub use write::{to_text, to_xml};
 
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 use std::collections::HashSet;
 
 /// How large a template may be while it is read. What an object may keep is limited further, and checked, by
@@ -111,7 +111,7 @@ pub fn parse_within(template: &str, limits: &Limits) -> Result<Attributes, Error
 /// Attributes being collected, within the limits.
 struct Collected<'a> {
     limits: &'a Limits,
-    attributes: Vec<(String, AttributeValue)>,
+    attributes: Vec<(Word, AttributeValue)>,
 }
 
 impl<'a> Collected<'a> {
@@ -123,7 +123,7 @@ impl<'a> Collected<'a> {
         if self.attributes.len() == self.limits.attributes {
             return Err(Error::Limit { what: "attributes", limit: self.limits.attributes });
         }
-        self.attributes.push((name.to_ascii_uppercase(), value));
+        self.attributes.push((name.to_ascii_uppercase().into(), value));
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl<'a> Collected<'a> {
 /// Members of a vector being collected: of several with one name, the first wins.
 struct Members {
     limit: usize,
-    pairs: Vec<(String, String)>,
+    pairs: Vec<(Word, Word)>,
     /// Names of the members once there are too many to look through one by one.
     seen: HashSet<String>,
 }
@@ -146,7 +146,7 @@ impl Members {
     fn push(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let name = name.to_ascii_uppercase();
         if self.pairs.len() == Self::FEW && self.seen.is_empty() {
-            self.seen.extend(self.pairs.iter().map(|(name, _)| name.clone()));
+            self.seen.extend(self.pairs.iter().map(|(name, _)| name.to_string()));
         }
         let known = if self.pairs.len() < Self::FEW {
             self.pairs.iter().any(|(other, _)| *other == name)
@@ -159,14 +159,14 @@ impl Members {
         if self.pairs.len() == self.limit {
             return Err(Error::Limit { what: "members in a vector", limit: self.limit });
         }
-        self.pairs.push((name, trim(value).to_owned()));
+        self.pairs.push((name.into(), trim(value).into()));
         Ok(())
     }
 }
 
 /// A single attribute's value.
 fn single(value: &str) -> AttributeValue {
-    AttributeValue::Text(trim(value).to_owned())
+    AttributeValue::Text(trim(value).into())
 }
 
 /// The value without the white space around it: that of ASCII only, so a no-break space stays.

@@ -3,7 +3,7 @@
 use crate::template::{Reading as _, Vector};
 use holm_desk::vm_template::{guest, hardware};
 use holm_model::vms::{Boot, Hardware, VmSpec};
-use holm_model::{AttributeValue, Attributes, Invalid};
+use holm_model::{AttributeValue, Attributes, Invalid, Word};
 
 /// The sections, and which of their members can be changed; an empty list stands for all.
 const SECTIONS: [(&str, &[&str]); 9] = [
@@ -57,13 +57,13 @@ const SECTIONS: [(&str, &[&str]); 9] = [
 pub(crate) struct Conf {
     given: Attributes,
     /// The context's members with their variables replaced; none: the context stays.
-    context: Option<Vec<(String, String)>>,
+    context: Option<Vec<(Word, Word)>>,
     append: bool,
 }
 
 impl Conf {
     /// A change to these sections. With `append`, what is not given stays; without, it goes, the context aside.
-    pub(crate) fn new(given: Attributes, context: Option<Vec<(String, String)>>, append: bool) -> Self {
+    pub(crate) fn new(given: Attributes, context: Option<Vec<(Word, Word)>>, append: bool) -> Self {
         Self { given, context, append }
     }
 
@@ -74,7 +74,7 @@ impl Conf {
             let at = attributes.0.iter().position(|(key, _)| key == name);
             attributes.take(name);
             if !changed.is_empty() {
-                let value = (name.to_owned(), AttributeValue::Vector(changed));
+                let value = (name.into(), AttributeValue::Vector(changed));
                 attributes.0.insert(at.unwrap_or(attributes.0.len()).min(attributes.0.len()), value);
             }
         }
@@ -92,7 +92,7 @@ impl Conf {
         let Hardware { pci, next_pci, .. } = std::mem::take(&mut spec.hardware);
         spec.hardware = Hardware { pci, next_pci, ..hardware::read(attributes, spec.vcpus, spec.memory_mib)? };
         if let Some(given) = self.context {
-            let mut pairs: Vec<(String, String)> = Vec::new();
+            let mut pairs: Vec<(Word, Word)> = Vec::new();
             if self.append {
                 pairs = guest::context_members(&spec.context);
                 pairs.retain(|(name, _)| !given.iter().any(|(other, _)| supersedes(other, name)));
@@ -103,15 +103,15 @@ impl Conf {
         Ok(())
     }
 
-    fn section(&self, name: &str, members: &[&str], before: Option<&[(String, String)]>) -> Vec<(String, String)> {
+    fn section(&self, name: &str, members: &[&str], before: Option<&[(Word, Word)]>) -> Vec<(Word, Word)> {
         let before = before.unwrap_or_default();
         let changeable = |member: &str| members.is_empty() || members.contains(&member);
-        let given: Vec<(String, String)> = self
+        let given: Vec<(Word, Word)> = self
             .given
             .vector(name)
             .map(|vector| vector.pairs.iter().filter(|(member, _)| changeable(member)).cloned().collect())
             .unwrap_or_default();
-        let mut after: Vec<(String, String)> = before
+        let mut after: Vec<(Word, Word)> = before
             .iter()
             .filter(|(member, _)| {
                 let named = given.iter().any(|(other, _)| other == member);
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(spec.firmware, Firmware::Bios);
         assert!(!spec.graphics && bag.has("CPU_MODEL") && bag.text("LABELS") == Some("x"));
         let os = bag.vector("OS").expect("what cannot be changed stays");
-        assert_eq!(os.pairs, [("KERNEL_DS".to_owned(), "$FILE[IMAGE_ID=1]".to_owned())]);
+        assert_eq!(os.pairs, [("KERNEL_DS".into(), "$FILE[IMAGE_ID=1]".into())]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Templates: both notations, what they refuse and with which words, and the laws of merging and substitution.
 
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 use holm_one::template::{
     Error, Limits, Lookup, Reading, decimal, integer, is_yes, list, merge, parse, parse_optional, parse_within,
     substitute, to_text, to_xml,
@@ -8,13 +8,13 @@ use holm_one::template::{
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-fn single(name: &str, value: &str) -> (String, AttributeValue) {
-    (name.to_owned(), AttributeValue::Text(value.to_owned()))
+fn single(name: &str, value: &str) -> (Word, AttributeValue) {
+    (name.into(), AttributeValue::Text(value.into()))
 }
 
-fn vector(name: &str, pairs: &[(&str, &str)]) -> (String, AttributeValue) {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    (name.to_owned(), AttributeValue::Vector(pairs))
+fn vector(name: &str, pairs: &[(&str, &str)]) -> (Word, AttributeValue) {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    (name.into(), AttributeValue::Vector(pairs))
 }
 
 #[test]
@@ -372,9 +372,11 @@ fn value() -> BoxedStrategy<String> {
 }
 
 fn attributes(value: BoxedStrategy<String>) -> impl Strategy<Value = Attributes> {
-    let members = proptest::collection::btree_map("[A-Z_][A-Z0-9_]{0,2}", value.clone(), 0..5)
-        .prop_map(|map| AttributeValue::Vector(map.into_iter().collect()));
-    let attribute = ("[A-Z_][A-Z0-9_]{0,1}", prop_oneof![value.prop_map(AttributeValue::Text), members]);
+    let members = proptest::collection::btree_map("[A-Z_][A-Z0-9_]{0,2}", value.clone(), 0..5).prop_map(|map| {
+        AttributeValue::Vector(map.into_iter().map(|(name, text)| (name.into(), text.into())).collect())
+    });
+    let text = value.prop_map(|text| AttributeValue::Text(text.into()));
+    let attribute = ("[A-Z_][A-Z0-9_]{0,1}", prop_oneof![text, members]).prop_map(|(name, value)| (name.into(), value));
     proptest::collection::vec(attribute, 0..8).prop_map(Attributes)
 }
 
@@ -402,12 +404,12 @@ fn seen_by_roxmltree(xml: &str) -> Attributes {
     let attribute = |node: roxmltree::Node<'_, '_>| {
         let members: Vec<_> = node.children().filter(roxmltree::Node::is_element).collect();
         let value = if members.is_empty() {
-            AttributeValue::Text(content(node))
+            AttributeValue::Text(content(node).into())
         } else {
-            let pairs = members.into_iter().map(|member| (member.tag_name().name().to_owned(), content(member)));
+            let pairs = members.into_iter().map(|member| (member.tag_name().name().into(), content(member).into()));
             AttributeValue::Vector(pairs.collect())
         };
-        (node.tag_name().name().to_owned(), value)
+        (node.tag_name().name().into(), value)
     };
     Attributes(document.root_element().children().map(attribute).collect())
 }
@@ -419,9 +421,9 @@ fn carried(text: &str) -> String {
 
 fn map_values(attributes: &Attributes, change: impl Fn(&str) -> String) -> Attributes {
     let change_value = |value: &AttributeValue| match value {
-        AttributeValue::Text(text) => AttributeValue::Text(change(text)),
+        AttributeValue::Text(text) => AttributeValue::Text(change(text).into()),
         AttributeValue::Vector(pairs) => {
-            AttributeValue::Vector(pairs.iter().map(|(name, text)| (name.clone(), change(text))).collect())
+            AttributeValue::Vector(pairs.iter().map(|(name, text)| (name.clone(), change(text).into())).collect())
         }
     };
     Attributes(attributes.0.iter().map(|(name, value)| (name.clone(), change_value(value))).collect())
@@ -454,7 +456,7 @@ proptest! {
         let expected = sorted(map_values(&given, carried));
         // An element without children is an empty vector or an empty text; other parsers cannot tell.
         let blind = |attributes: Attributes| Attributes(attributes.0.into_iter().map(|(name, value)| {
-            let value = if is_empty_vector(&value) { AttributeValue::Text(String::new()) } else { value };
+            let value = if is_empty_vector(&value) { AttributeValue::Text("".into()) } else { value };
             (name, value)
         }).collect());
         prop_assert_eq!(seen_by_roxmltree(&xml), blind(expected.clone()), "{}", &xml);
@@ -463,7 +465,7 @@ proptest! {
         own.0.retain(|(_, value)| !is_empty_vector(value));
         let read = parse(&xml).expect("what was written is well-formed");
         prop_assert_eq!(read.0.len(), own.0.len());
-        let texts = |attributes: &Attributes| -> Vec<(String, String)> {
+        let texts = |attributes: &Attributes| -> Vec<(Word, Word)> {
             attributes.0.iter().flat_map(|(name, value)| match value {
                 AttributeValue::Text(text) => vec![(name.clone(), text.clone())],
                 AttributeValue::Vector(pairs) => pairs.iter().filter(|(_, text)| !text.is_empty()).cloned().collect(),

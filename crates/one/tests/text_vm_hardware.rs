@@ -74,7 +74,7 @@ fn devices_are_named_by_kind_or_address() {
         take("PCI=[VENDOR=10de,CLASS=0x0302]\nPCI=[SHORT_ADDRESS=\"01:00.1\",VENDOR=\"10de\",NOTE=x]").expect("fine");
     assert_eq!((found[0].vendor, found[0].device, found[0].class), (Some(0x10de), None, Some(0x0302)));
     assert_eq!((found[1].id, found[1].address.as_deref(), found[1].vendor), (1, Some("01:00.1"), None));
-    assert_eq!(found[1].attributes, [("NOTE".to_owned(), "x".to_owned())]);
+    assert_eq!(found[1].attributes, [("NOTE".into(), "x".into())]);
     for bad in ["PCI=[NOTE=x]", "PCI=[VENDOR=zz]", "PCI=[SHORT_ADDRESS=\"1:0\"]", "PCI=[CLASS=03,TYPE=NIC]"] {
         assert!(take(bad).is_err(), "{bad}");
     }

@@ -6,7 +6,7 @@ use holm_desk::vm_template::inputs::complete;
 use holm_desk::vm_template::schedule::{members, single};
 use holm_model::attributes::Reading as _;
 use holm_model::schedule::{Due, ScheduledAction};
-use holm_model::{AttributeValue, Attributes, Invalid, Timestamp};
+use holm_model::{AttributeValue, Attributes, Invalid, Timestamp, Word};
 use holm_one::template::parse;
 
 #[test]
@@ -18,7 +18,7 @@ fn disks_keep_what_is_not_modelled() {
     .expect("is a template");
     let (disks, nics) = take(&mut given).expect("are disks");
     assert!(given.0.is_empty() && nics.is_empty());
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pair = |name: &str, value: &str| (Word::from(name), Word::from(value));
     assert_eq!(disks.len(), 3);
     assert_eq!((disks[0].image.as_deref(), disks[0].read_only), (Some("7"), Some(true)));
     assert_eq!(disks[0].attributes, [pair("DEV_PREFIX", "sd"), pair("CACHE", "none")]);
@@ -41,7 +41,7 @@ fn cards_take_defaults_and_aliases_find_their_card() {
     let (_, nics) = take(&mut given).expect("are cards");
     assert_eq!(nics.len(), 4);
     assert_eq!(nics[0].security_groups, ["0", "101"]);
-    assert_eq!(nics[0].attributes, [("MODEL".to_owned(), "virtio".to_owned())]);
+    assert_eq!(nics[0].attributes, [("MODEL".into(), "virtio".into())]);
     assert_eq!(nics[1].attributes.len(), 2);
     assert!(nics[2].auto.as_ref().is_some_and(|auto| auto.rank.as_deref() == Some("FREE")));
     assert_eq!(nics[3].alias_of, Some(1));

@@ -5,7 +5,7 @@ use crate::view::check_access;
 use crate::{Caller, Desk, Error, ErrorKind, Intent};
 use holm_model::networks::{Address, AddressRange, Aside, MAX_HOLDS, MacAddr, Network, Place, RangeDraft};
 use holm_model::permissions::Access;
-use holm_model::{NetworkId, World};
+use holm_model::{NetworkId, Word, World};
 use holm_store::{Row, State};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct RangeChange {
     /// Whether an address that is asked for is lent however many have it.
     pub shared: Option<bool>,
     /// New attributes, replacing all there are.
-    pub attributes: Option<Vec<(String, String)>>,
+    pub attributes: Option<Vec<(Word, Word)>>,
 }
 
 /// Refuses more ranges than a network may have.

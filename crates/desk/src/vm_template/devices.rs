@@ -2,7 +2,7 @@
 
 use holm_model::attributes::{Reading as _, Vector, list};
 use holm_model::vms::{AutoNic, DiskDraft, NicDraft};
-use holm_model::{AttributeValue, Attributes, Invalid};
+use holm_model::{AttributeValue, Attributes, Invalid, Word};
 use std::str::FromStr;
 
 /// Members of a disk that are read into fields of its spec, or computed.
@@ -59,7 +59,7 @@ pub const NIC_KEPT: [&str; 4] = ["NETWORK_MODE", "PARENT", "SCHED_RANK", "SCHED_
 /// Members of `NIC_DEFAULT` that no card takes over.
 const NOT_DEFAULTED: &[&str] = &["NETWORK", "NETWORK_ID", "NETWORK_UID", "NETWORK_UNAME"];
 
-fn vectors(values: Vec<AttributeValue>) -> impl Iterator<Item = Vec<(String, String)>> {
+fn vectors(values: Vec<AttributeValue>) -> impl Iterator<Item = Vec<(Word, Word)>> {
     values.into_iter().filter_map(|value| match value {
         // An empty vector only erases, in updates; here it asks for nothing.
         AttributeValue::Vector(pairs) if !pairs.is_empty() => Some(pairs),
@@ -70,7 +70,7 @@ fn vectors(values: Vec<AttributeValue>) -> impl Iterator<Item = Vec<(String, Str
 /// Takes the disks and cards out of a template, aliases after the cards.
 pub fn take(given: &mut Attributes) -> Result<(Vec<DiskDraft>, Vec<NicDraft>), Invalid> {
     let disks = vectors(given.take("DISK")).map(|pairs| disk(&pairs)).collect::<Result<Vec<_>, _>>()?;
-    let defaults: Vec<(String, String)> = given
+    let defaults: Vec<(Word, Word)> = given
         .vector("NIC_DEFAULT")
         .map(|vector| {
             vector.pairs.iter().filter(|(name, _)| !NOT_DEFAULTED.contains(&name.as_str())).cloned().collect()
@@ -102,7 +102,7 @@ pub fn take(given: &mut Attributes) -> Result<(Vec<DiskDraft>, Vec<NicDraft>), I
 }
 
 /// Reads a disk.
-pub fn disk(pairs: &[(String, String)]) -> Result<DiskDraft, Invalid> {
+pub fn disk(pairs: &[(Word, Word)]) -> Result<DiskDraft, Invalid> {
     let vector = Vector { name: "DISK", pairs };
     let id = vector.integer::<u32>("IMAGE_ID")?.map(|id| id.to_string());
     let by_name = id.is_none();

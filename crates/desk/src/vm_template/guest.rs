@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use holm_model::attributes::{Reading as _, Vector, is_yes};
 use holm_model::vms::{Context, Firmware, Machine, VmDraft};
-use holm_model::{Attributes, Invalid};
+use holm_model::{Attributes, Invalid, Word};
 
 /// Reads what the section `OS` says of kernel, firmware and machine. The section itself stays as it is written.
 pub fn boot(draft: &mut VmDraft, given: &Attributes) -> Result<(), Invalid> {
@@ -93,22 +93,22 @@ pub fn is_card_variable(name: &str) -> bool {
 }
 
 /// The members of a context with the variables in their values replaced.
-pub fn replaced(pairs: &[(String, String)], variables: &Variables<'_>) -> Result<Vec<(String, String)>, Invalid> {
+pub fn replaced(pairs: &[(Word, Word)], variables: &Variables<'_>) -> Result<Vec<(Word, Word)>, Invalid> {
     pairs
         .iter()
-        .map(|(name, value)| Ok((name.clone(), variables.replace(&format!("CONTEXT/{name}"), value)?)))
+        .map(|(name, value)| Ok((name.clone(), variables.replace(&format!("CONTEXT/{name}"), value)?.into())))
         .collect()
 }
 
 /// Reads a context. What its own fields cannot hold stays a variable of the guest under its own name.
-pub fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
+pub fn context(pairs: &[(Word, Word)]) -> Result<Context, Invalid> {
     let mut context = Context::default();
     let encoded = pairs
         .iter()
         .any(|(name, value)| matches!(name.as_str(), "USER_DATA_ENCODING" | "USERDATA_ENCODING") && value == "base64");
     for (name, value) in pairs {
         let field = format!("CONTEXT/{name}");
-        let value = value.clone();
+        let value = value.to_string();
         match name.as_str() {
             "DISK_ID" => {}
             _ if is_card_variable(name) => {}
@@ -120,7 +120,7 @@ pub fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
                 if fits(|trial| trial.ssh_keys.clone_from(&keys)) {
                     context.ssh_keys = keys;
                 } else {
-                    context.environment.push((name.clone(), value));
+                    context.environment.push((name.to_string(), value));
                 }
             }
             "START_SCRIPT" if !value.is_empty() && context.start_script.is_none() => context.start_script = Some(value),
@@ -128,7 +128,7 @@ pub fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
             "START_SCRIPT_BASE64" if !value.is_empty() => match decoded(&value) {
                 Some(script) => {
                     context.start_script = Some(script);
-                    context.environment.push((name.clone(), String::new()));
+                    context.environment.push((name.to_string(), String::new()));
                 }
                 None => {
                     return Err(Invalid::new(
@@ -141,10 +141,10 @@ pub fn context(pairs: &[(String, String)]) -> Result<Context, Invalid> {
             },
             "USER_DATA" if encoded => match decoded(&value) {
                 Some(data) if !data.is_empty() => context.user_data = Some(data),
-                _ => context.environment.push((name.clone(), value)),
+                _ => context.environment.push((name.to_string(), value)),
             },
             "USER_DATA" if !value.is_empty() => context.user_data = Some(value),
-            _ => context.environment.push((name.clone(), value)),
+            _ => context.environment.push((name.to_string(), value)),
         }
     }
     context.check()?;
@@ -163,15 +163,15 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// The members of `CONTEXT` as they were written, without those of cards.
-pub fn context_members(context: &Context) -> Vec<(String, String)> {
+pub fn context_members(context: &Context) -> Vec<(Word, Word)> {
     let flag = |name: &str| context.environment.iter().any(|(key, _)| key == name);
-    let mut members: Vec<(String, String)> = context
+    let mut members: Vec<(Word, Word)> = context
         .environment
         .iter()
         .filter(|(name, value)| !(name == "START_SCRIPT_BASE64" && value.is_empty()))
-        .cloned()
+        .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    let mut add = |name: &str, value: String| members.push((name.to_owned(), value));
+    let mut add = |name: &str, value: String| members.push((name.into(), value.into()));
     if let Some(hostname) = &context.hostname {
         add("SET_HOSTNAME", hostname.clone());
     }

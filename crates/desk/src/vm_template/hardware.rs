@@ -9,7 +9,7 @@ use holm_model::attributes::{Reading as _, Vector, is_yes, list};
 use holm_model::vms::{
     BootDevice, CpuTopology, GuestNode, Hardware, Input, InputBus, NumaSpec, PciSpec, PinPolicy, Video, VideoKind,
 };
-use holm_model::{AttributeValue, Attributes, Invalid};
+use holm_model::{AttributeValue, Attributes, Invalid, Word};
 
 /// Sections that say something to a hypervisor of another kind.
 const FOREIGN: [(&str, &str, &str); 6] = [
@@ -323,7 +323,7 @@ pub fn pci(vector: &Vector<'_>) -> Result<PciSpec, Invalid> {
         let fix = "Give SHORT_ADDRESS, or some of VENDOR, DEVICE and CLASS.";
         return refuse("PCI".into(), "", "does not say which device is meant", fix);
     }
-    let kept = |(name, _): &&(String, String)| !PCI_MODELLED.contains(&name.as_str());
+    let kept = |(name, _): &&(Word, Word)| !PCI_MODELLED.contains(&name.as_str());
     let attributes = vector.pairs.iter().filter(kept).cloned().collect();
     // Where the very device is named, the rest is what clients were shown of it.
     let (vendor, device, class) = if address.is_some() { (None, None, None) } else { (vendor, device, class) };

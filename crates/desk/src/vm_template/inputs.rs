@@ -1,7 +1,7 @@
 //! `USER_INPUTS`: what a template asks of whoever makes a VM from it.
 
 use holm_model::attributes::{Reading as _, decimal, integer, list};
-use holm_model::{AttributeValue, Attributes, Invalid};
+use holm_model::{AttributeValue, Attributes, Invalid, Word};
 use std::collections::BTreeMap;
 
 /// The section with the inputs.
@@ -139,7 +139,7 @@ pub fn written(inputs: &[UserInput]) -> Result<AttributeValue, Invalid> {
         }
         let must = if input.mandatory { "M" } else { "O" };
         let text = format!("{must}|{}|{}|{options}|{default}", input.kind, input.description);
-        pairs.push((input.name.clone(), text));
+        pairs.push((Word::from(&input.name), text.into()));
     }
     Ok(AttributeValue::Vector(pairs))
 }
@@ -160,7 +160,7 @@ pub fn answered(template: &Attributes, answers: &BTreeMap<String, String>) -> Re
             };
             return Err(Invalid::new("inputs", name, "is nothing that the template asks for", fix));
         };
-        all.0.push((name.clone(), AttributeValue::Text(input.answer(given)?)));
+        all.0.push((name.into(), AttributeValue::Text(input.answer(given)?.into())));
     }
     Ok(all)
 }
@@ -176,7 +176,7 @@ pub fn complete(merged: &mut Attributes) -> Result<(), Invalid> {
             continue;
         }
         match default {
-            Some(default) => merged.0.push((name, AttributeValue::Text(default))),
+            Some(default) => merged.0.push((name.into(), AttributeValue::Text(default.into()))),
             None if mandatory => {
                 return Err(Invalid::new(
                     format!("{SECTION}/{name}"),

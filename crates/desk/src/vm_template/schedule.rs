@@ -2,7 +2,7 @@
 
 use holm_model::attributes::{Reading as _, Vector, list};
 use holm_model::schedule::{Due, Repeat, RepeatEnd, ScheduledAction};
-use holm_model::{AttributeValue, Attributes, Invalid, Timestamp};
+use holm_model::{AttributeValue, Attributes, Invalid, Timestamp, Word};
 use std::collections::BTreeSet;
 
 /// Takes the scheduled actions out of a template.
@@ -154,7 +154,7 @@ fn end(vector: &Vector<'_>) -> Result<RepeatEnd, Invalid> {
 }
 
 /// The members of the element `SCHED_ACTION`.
-pub fn members(action: &ScheduledAction, vm: u32) -> Vec<(String, String)> {
+pub fn members(action: &ScheduledAction, vm: u32) -> Vec<(Word, Word)> {
     let days = |set: &BTreeSet<u16>| set.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let (repeat, days) = match &action.repeat {
         Repeat::Never => (-1, String::new()),
@@ -189,6 +189,6 @@ pub fn members(action: &ScheduledAction, vm: u32) -> Vec<(String, String)> {
         ("WARNING", action.warning.map_or(0, Timestamp::seconds).to_string()),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
+    .map(|(name, value)| (name.into(), value.into()))
     .collect()
 }

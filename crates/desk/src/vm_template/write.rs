@@ -4,18 +4,18 @@ use super::devices::NIC_KEPT;
 use super::{OWN, POLICIES, POWERS, RESTARTS, guest, schedule};
 use holm_model::attributes::{Reading as _, merge};
 use holm_model::vms::{Context, DiskDraft, Firmware, Machine, NicDraft, RestartPolicy, VmDraft};
-use holm_model::{AttributeValue, Attributes, CpuShare};
+use holm_model::{AttributeValue, Attributes, CpuShare, Word};
 
 /// Sections that a template has one of.
 const SINGLE: [&str; 4] = ["OS", "GRAPHICS", "CONTEXT", OWN];
 
 /// Members of a section being collected.
 #[derive(Default)]
-struct Members(Vec<(String, String)>);
+struct Members(Vec<(Word, Word)>);
 
 impl Members {
     fn add(&mut self, name: &str, value: impl ToString) {
-        self.0.push((name.to_owned(), value.to_string()));
+        self.0.push((name.into(), value.to_string().into()));
     }
 
     fn add_some(&mut self, name: &str, value: Option<impl ToString>) {
@@ -48,7 +48,7 @@ pub fn written(mut draft: VmDraft, rest: Attributes) -> Attributes {
     draft.nics.get_or_insert_with(|| vec![NicDraft { network: "default".into(), ..NicDraft::default() }]);
     let mut attributes = only_given(&draft, rest);
     if draft.context == told_nothing() {
-        let network = ("NETWORK".to_owned(), "YES".to_owned());
+        let network = ("NETWORK".into(), "YES".into());
         attributes.0.push(("CONTEXT".into(), AttributeValue::Vector(vec![network])));
     }
     attributes
@@ -63,7 +63,7 @@ pub fn lay_over(template: &mut Attributes, mut over: Attributes) {
             let AttributeValue::Vector(pairs) = value else { continue };
             let superseded =
                 |known: &str| pairs.iter().any(|(new, _)| new == known || new.strip_suffix("_BASE64") == Some(known));
-            let kept: Vec<(String, String)> = before.iter().filter(|(known, _)| !superseded(known)).cloned().collect();
+            let kept: Vec<(Word, Word)> = before.iter().filter(|(known, _)| !superseded(known)).cloned().collect();
             pairs.splice(0..0, kept);
         }
     }
@@ -78,10 +78,10 @@ fn told_nothing() -> Context {
 /// What a draft says and nothing more, to be laid over another template.
 #[must_use]
 pub fn only_given(draft: &VmDraft, rest: Attributes) -> Attributes {
-    let mut all: Vec<(String, AttributeValue)> = Vec::new();
+    let mut all: Vec<(Word, AttributeValue)> = Vec::new();
     let mut text = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            all.push((name.to_owned(), AttributeValue::Text(value)));
+            all.push((name.into(), AttributeValue::Text(value.into())));
         }
     };
     text("CPU", draft.cpu.map(|cpu| format!("{}.{:02}", cpu.0 / 100, cpu.0 % 100)));
@@ -94,7 +94,7 @@ pub fn only_given(draft: &VmDraft, rest: Attributes) -> Attributes {
     text("SUBMIT_ON_HOLD", draft.hold.then(|| "YES".to_owned()));
     let mut section = |name: &str, members: Members| {
         if !members.0.is_empty() {
-            all.push((name.to_owned(), AttributeValue::Vector(members.0)));
+            all.push((name.into(), AttributeValue::Vector(members.0)));
         }
     };
     for disk in &draft.disks {
@@ -168,13 +168,13 @@ fn disk_members(disk: &DiskDraft) -> Members {
 
 /// Cards and then aliases, which name their card. Where there are no aliases, or no cards, an empty section says that
 /// those of another template do not count.
-fn nic_sections(nics: &[NicDraft]) -> Vec<(String, AttributeValue)> {
+fn nic_sections(nics: &[NicDraft]) -> Vec<(Word, AttributeValue)> {
     let named = |nic: &NicDraft| nic.attributes.iter().find(|(name, _)| name == "NAME").map(|(_, name)| name.clone());
     // What a card is called that has no name of its own counts the cards alone.
     let mut names = Vec::with_capacity(nics.len());
     let mut cards = 0_usize;
     for nic in nics {
-        names.push(named(nic).unwrap_or_else(|| format!("NIC{cards}")));
+        names.push(named(nic).unwrap_or_else(|| format!("NIC{cards}").into()));
         cards += usize::from(nic.alias_of.is_none());
     }
     let mut sections = Vec::with_capacity(nics.len() + 1);
@@ -198,15 +198,15 @@ fn nic_sections(nics: &[NicDraft]) -> Vec<(String, AttributeValue)> {
             }
             if let Some(of) = nic.alias_of {
                 let parent = usize::try_from(of).ok().and_then(|at| names.get(at));
-                members.add("PARENT", parent.map_or_else(|| format!("NIC{of}"), Clone::clone));
+                members.add("PARENT", parent.map_or_else(|| format!("NIC{of}").into(), Clone::clone));
             }
             let others = nic.attributes.iter().filter(|(name, _)| !NIC_KEPT.contains(&name.as_str()));
             members.0.extend(others.cloned());
-            sections.push((section.to_owned(), AttributeValue::Vector(members.0)));
+            sections.push((section.into(), AttributeValue::Vector(members.0)));
             none = false;
         }
         if none {
-            sections.push((section.to_owned(), AttributeValue::Vector(Vec::new())));
+            sections.push((section.into(), AttributeValue::Vector(Vec::new())));
         }
     }
     sections

@@ -5,10 +5,10 @@ use holm_desk::{ClusterChange, ClusterDraft, DatastoreDraft, ErrorKind, HostChan
 use holm_model::clusters::{Cluster, PlacementPolicy};
 use holm_model::datastores::{FILE_DATASTORE, IMAGE_DATASTORE, SYSTEM_DATASTORE};
 use holm_model::hosts::{Host, HostPhase, Schedulable};
-use holm_model::{AttributeValue, Attributes, ClusterId, HostId};
+use holm_model::{AttributeValue, Attributes, ClusterId, HostId, Word};
 
-fn text(name: &str, value: &str) -> (String, AttributeValue) {
-    (name.to_owned(), AttributeValue::Text(value.to_owned()))
+fn text(name: &str, value: &str) -> (Word, AttributeValue) {
+    (name.into(), AttributeValue::Text(value.into()))
 }
 
 async fn by_hand(ground: &Ground, name: &str, cluster: Option<&str>) -> Result<HostId, holm_desk::Error> {

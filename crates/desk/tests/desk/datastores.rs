@@ -3,10 +3,10 @@
 use crate::{Ground, intent, refused};
 use holm_desk::{ClusterDraft, DatastoreChange, DatastoreDraft, EmptyDisk, ErrorKind, ImageDraft};
 use holm_model::datastores::{Datastore, DatastoreKind, FILE_DATASTORE, IMAGE_DATASTORE, SYSTEM_DATASTORE};
-use holm_model::{AttributeValue, ClusterId, DatastoreId};
+use holm_model::{AttributeValue, ClusterId, DatastoreId, Word};
 
-fn text(name: &str, value: &str) -> (String, AttributeValue) {
-    (name.to_owned(), AttributeValue::Text(value.to_owned()))
+fn text(name: &str, value: &str) -> (Word, AttributeValue) {
+    (name.into(), AttributeValue::Text(value.into()))
 }
 
 async fn create(

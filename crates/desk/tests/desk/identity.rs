@@ -11,10 +11,10 @@ use holm_model::users::{Group, Proof, User};
 use holm_model::vdcs::Vdc;
 use holm_model::vms::Vm;
 use holm_model::zones::Zone;
-use holm_model::{AttributeValue, Attributes, GroupId, Name, UserId};
+use holm_model::{AttributeValue, Attributes, GroupId, Name, UserId, Word};
 use std::time::Duration;
 
-pub(crate) fn text(name: &str, value: &str) -> (String, AttributeValue) {
+pub(crate) fn text(name: &str, value: &str) -> (Word, AttributeValue) {
     (name.into(), AttributeValue::Text(value.into()))
 }
 

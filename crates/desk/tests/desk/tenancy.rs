@@ -12,7 +12,7 @@ use holm_model::users::{Group, User};
 use holm_model::vdcs::{Vdc, VdcMember};
 use holm_model::vms::Vm;
 use holm_model::zones::Zone;
-use holm_model::{Attributes, ClusterId, GroupId, LockLevel, Meta, UserId, VdcId, VmId, ZoneId};
+use holm_model::{Attributes, ClusterId, GroupId, LockLevel, Meta, UserId, VdcId, VmId, Word, ZoneId};
 use holm_plan::rules::{Content, of_vdc};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -148,7 +148,7 @@ async fn restricted_attributes_are_for_administrators() {
     let lena = ground.user("lena").await;
     let desk = &ground.desk;
     let vm = ground.vm(&lena, "web").await;
-    let write = |who: &holm_desk::Caller, bag: Vec<(String, holm_model::AttributeValue)>| {
+    let write = |who: &holm_desk::Caller, bag: Vec<(Word, holm_model::AttributeValue)>| {
         let (desk, who) = (desk.clone(), who.clone());
         async move {
             let work = move |attributes: &mut Attributes| {

@@ -13,7 +13,7 @@ use holm_model::{AttributeValue, Attributes, CpuShare, TemplateId, Timestamp};
 
 /// A draft with everything that a template can hold.
 fn full() -> VmDraft {
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pair = |name: &str, value: &str| (name.into(), value.into());
     VmDraft {
         bare: true,
         cpu: Some(CpuShare(150)),
@@ -49,7 +49,7 @@ fn full() -> VmDraft {
             ssh_keys: vec!["ssh-ed25519 AAAA me".into(), "ssh-ed25519 BBBB you".into()],
             user_data: Some("#cloud-config\nruncmd: [echo $HOME]".into()),
             start_script: Some("echo $HOME > /tmp/x".into()),
-            environment: vec![pair("STAGE", "$STAGE")],
+            environment: vec![("STAGE".into(), "$STAGE".into())],
             network: true,
         },
         graphics: true,

@@ -157,7 +157,8 @@ impl Places {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix("disk-")?.strip_suffix(".qcow2")?.parse().ok());
+            let number =
+                name.to_str().and_then(|name| name.strip_prefix("disk-")?.strip_suffix(".qcow2")?.parse().ok());
             disks.extend(number.map(|number| (number, entry.path())));
         }
         Ok(disks)

@@ -1,6 +1,6 @@
 //! Looking values up with the type a method wants, with errors that name the attribute and the value.
 
-use super::{AttributeValue, Attributes};
+use super::{AttributeValue, Attributes, Word};
 use crate::Invalid;
 use std::str::FromStr;
 
@@ -109,7 +109,7 @@ impl Reading for Attributes {
 
     fn take_text(&mut self, name: &str) -> Option<String> {
         self.take(name).into_iter().find_map(|value| match value {
-            AttributeValue::Text(text) => Some(text),
+            AttributeValue::Text(text) => Some(text.into()),
             AttributeValue::Vector(_) => None,
         })
     }
@@ -130,7 +130,7 @@ pub struct Vector<'a> {
     /// Name of the attribute, such as `DISK`.
     pub name: &'a str,
     /// Its members in the order given.
-    pub pairs: &'a [(String, String)],
+    pub pairs: &'a [(Word, Word)],
 }
 
 impl<'a> Vector<'a> {

@@ -1,7 +1,7 @@
 //! Address ranges: what a network lends.
 
 use super::MacAddr;
-use crate::Invalid;
+use crate::{Invalid, Word};
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -95,7 +95,7 @@ pub struct AddressRange {
     pub parent: Option<u32>,
     /// What else the user keeps with it, in the terms of the door it came through.
     #[serde(default)]
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 fn made(prefix: Ipv6Addr, mac: MacAddr) -> Ipv6Addr {
@@ -239,7 +239,7 @@ pub struct RangeDraft {
     /// Whether an address that is asked for is lent however many have it.
     pub shared: bool,
     /// What else the user keeps with it.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 impl RangeDraft {

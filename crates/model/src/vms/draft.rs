@@ -8,7 +8,7 @@ use crate::images::ImageKind;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    ClusterId, CpuShare, GroupId, HostId, ImageId, Invalid, Name, NetworkId, SecurityGroupId, TemplateId, UserId,
+    ClusterId, CpuShare, GroupId, HostId, ImageId, Invalid, Name, NetworkId, SecurityGroupId, TemplateId, UserId, Word,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -66,7 +66,7 @@ pub struct DiskDraft {
     /// Whether the guest may only read it; by default as its image says.
     pub read_only: Option<bool>,
     /// See [`DiskSpec::attributes`].
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 /// An unchecked network card.
@@ -91,7 +91,7 @@ pub struct NicDraft {
     /// The address range of the network it wants its address from.
     pub range: Option<u32>,
     /// See [`NicSpec::attributes`].
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 /// How Holm chooses a card's network.
@@ -243,7 +243,7 @@ impl NicDraft {
 }
 
 /// What a device carries in the terms of its door must stay small.
-fn check_members(field: &str, members: &[(String, String)]) -> Result<(), Invalid> {
+fn check_members(field: &str, members: &[(Word, Word)]) -> Result<(), Invalid> {
     let bytes: usize = members.iter().map(|(name, value)| name.len() + value.len()).sum();
     if members.len() > 128 || bytes > 16 * 1024 {
         let wrong = "attributes are more than 128, or more than 16384 bytes";

@@ -3,7 +3,7 @@
 //! Everything here has a usual value, so that a VM of which nobody says anything has the plain machine that Holm gives
 //! to all. What is here is what a host can really do; a door refuses what it cannot, instead of keeping it unread.
 
-use crate::Invalid;
+use crate::{Invalid, Word};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -154,7 +154,7 @@ pub struct PciSpec {
     pub address: Option<String>,
     /// What else the user says of it, in the terms of the door it came through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Word, Word)>,
 }
 
 /// The details of a VM's virtual hardware.

@@ -30,7 +30,7 @@ methods! {
 async fn allocate(request: &Request<'_>) -> Result<Answer, Failure> {
     let (name, im, vm) = (request.text(1)?, request.text(2)?, request.text(3)?);
     let cluster = request.id_or_none(4, ObjectKind::Cluster)?.map(|id| id.to_string());
-    let attribute = |name: &str, value: &str| (name.to_owned(), AttributeValue::Text(value.to_owned()));
+    let attribute = |name: &str, value: &str| (name.into(), AttributeValue::Text(value.into()));
     let attributes = Attributes(vec![attribute("IM_MAD", im), attribute("VM_MAD", vm)]);
     let draft = HostDraft { name: name.to_owned(), cluster, attributes };
     match request.desk().host_create(&request.caller, &request.intent, draft).await {

@@ -13,7 +13,7 @@ use holm_desk::{
 };
 use holm_model::networks::{Network, Subnet4, Subnet6};
 use holm_model::security_groups::SecurityGroup;
-use holm_model::{Attributes, ClusterId, Invalid, NetworkId, NetworkTemplateId, ObjectKind, SecurityGroupId};
+use holm_model::{Attributes, ClusterId, Invalid, NetworkId, NetworkTemplateId, ObjectKind, SecurityGroupId, Word};
 
 methods! {
     change "one.vn.add_ar" => add_range,
@@ -128,7 +128,7 @@ fn parse<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Invalid> {
 }
 
 /// The one vector of this name in a parameter.
-fn one_vector(attributes: &Attributes, name: &str) -> Result<Vec<(String, String)>, Failure> {
+fn one_vector(attributes: &Attributes, name: &str) -> Result<Vec<(Word, Word)>, Failure> {
     match attributes.vector(name) {
         Some(vector) => Ok(vector.pairs.to_vec()),
         None => Err(Failure::new(ACTION, format!("The template has no {name}=[...]: give one."))),
@@ -228,7 +228,7 @@ async fn set_aside(request: &Request<'_>, hold: bool) -> Result<Answer, Failure>
 async fn reserve(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::Network)?;
     let attributes = request.template(2)?;
-    let pairs: Vec<(String, String)> = attributes
+    let pairs: Vec<(Word, Word)> = attributes
         .0
         .iter()
         .filter_map(|(name, value)| match value {
@@ -298,7 +298,7 @@ async fn instantiate(request: &Request<'_>) -> Result<Answer, Failure> {
         template::merge(&mut attributes, extra);
         if !name.is_empty() {
             attributes.take("NAME");
-            attributes.0.push(("NAME".into(), holm_model::AttributeValue::Text(name)));
+            attributes.0.push(("NAME".into(), holm_model::AttributeValue::Text(name.into())));
         }
         read::network(attributes, None).map_err(Failure::into_desk)
     };

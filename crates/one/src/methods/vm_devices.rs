@@ -10,7 +10,7 @@ use crate::xmlrpc::Answer;
 use holm_desk::restricted;
 use holm_desk::vm_template::{devices, hardware};
 use holm_model::vms::{NicDraft, Vm};
-use holm_model::{Attributes, Invalid, ObjectKind, SecurityGroupId, VmId};
+use holm_model::{Attributes, Invalid, ObjectKind, SecurityGroupId, VmId, Word};
 
 methods! {
     change "one.vm.attach" => attach,
@@ -136,9 +136,9 @@ async fn update_nic(request: &Request<'_>) -> Result<Answer, Failure> {
     let vector = given.vector("NIC").ok_or_else(|| no_vector("NIC", id))?;
     check(request, &given, id)?;
     // The network is not the update's to change; a reader of cards wants one.
-    let mut pairs: Vec<(String, String)> =
+    let mut pairs: Vec<(Word, Word)> =
         vector.pairs.iter().filter(|(name, _)| !name.starts_with("NETWORK")).cloned().collect();
-    pairs.push(("NETWORK_ID".into(), card.network.to_string()));
+    pairs.push(("NETWORK_ID".into(), card.network.to_string().into()));
     let vector = Vector { name: "NIC", pairs: &pairs };
     let mut draft = devices::nic(&vector)?;
     draft.alias_of = card.alias_of;

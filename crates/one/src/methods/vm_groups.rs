@@ -188,7 +188,7 @@ fn document(row: &Row<VmGroup>, view: &View) -> String {
     let group = &row.value;
     let mut body = group.meta.attributes.clone();
     for (name, sets) in [("AFFINED", &group.affined), ("ANTI_AFFINED", &group.anti_affined)] {
-        body.0.extend(sets.iter().map(|set| (name.to_owned(), AttributeValue::Text(set.join(", ")))));
+        body.0.extend(sets.iter().map(|set| (name.into(), AttributeValue::Text(set.join(", ").into()))));
     }
     let joined = |hosts: &BTreeSet<HostId>| hosts.iter().map(HostId::to_string).collect::<Vec<_>>().join(",");
     let mut xml = Xml::with_capacity(1024);

@@ -81,7 +81,7 @@ pub(crate) fn host(row: &Row<Host>, view: &View) -> Split {
 fn template(xml: &mut Xml, host: &Host) {
     let mut all = Attributes::default();
     if let Some(facts) = &host.status.facts {
-        let mut add = |name: &str, value: String| all.0.push((name.into(), AttributeValue::Text(value)));
+        let mut add = |name: &str, value: String| all.0.push((name.into(), AttributeValue::Text(value.into())));
         add("ARCH", facts.arch.clone());
         add("HOSTNAME", facts.hostname.clone());
         add("HYPERVISOR", hypervisor(host).into());
@@ -96,7 +96,7 @@ fn template(xml: &mut Xml, host: &Host) {
     all.0.retain(|(name, _)| !set(name));
     all.0.extend(host.meta.attributes.0.iter().filter(|(name, _)| !OUTSIDE_TEMPLATE.contains(&name.as_str())).cloned());
     if let Some(trouble) = &host.trouble {
-        all.0.push(("ERROR".into(), AttributeValue::Text(trouble.why.clone())));
+        all.0.push(("ERROR".into(), AttributeValue::Text(trouble.why.as_str().into())));
     }
     xml.attributes("TEMPLATE", &all);
 }

@@ -5,7 +5,7 @@ use crate::xml::Xml;
 use holm_desk::{Holder, LeaseSeen, Row, View};
 use holm_model::networks::{AddressRange, Addresses, Method, Network, NetworkKind, RangeKind};
 use holm_model::security_groups::{Direction, Peer, Protocol, Rule, SecurityGroup};
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 
 /// The word for the kind of a network where its template does not say how it was asked for.
 pub(crate) fn driver(kind: &NetworkKind) -> &'static str {
@@ -36,7 +36,7 @@ pub(crate) fn template(network: &Network) -> Attributes {
     let mut all = network.meta.attributes.clone();
     let mut add = |name: &str, value: String| {
         if !value.is_empty() {
-            all.0.push((name.to_owned(), AttributeValue::Text(value)));
+            all.0.push((name.into(), AttributeValue::Text(value.into())));
         }
     };
     if let Some(subnet) = &spec.ip4 {
@@ -165,7 +165,7 @@ pub(crate) fn network(row: &Row<Network>, view: &View, leases: bool) -> String {
         let mut shown = template(network);
         shown.0.retain(|(name, _)| !matches!(name.as_str(), "VN_MAD" | "BRIDGE" | "BRIDGE_TYPE" | "OUTER_VLAN_ID"));
         if let Some(trouble) = view.network_trouble(network.id) {
-            shown.0.push(("ERROR".into(), AttributeValue::Text(trouble)));
+            shown.0.push(("ERROR".into(), AttributeValue::Text(trouble.into())));
         }
         xml.attributes("TEMPLATE", &shown);
         xml.within("AR_POOL", |xml| {
@@ -186,7 +186,7 @@ pub(crate) fn network(row: &Row<Network>, view: &View, leases: bool) -> String {
 }
 
 /// `RULE` as name and value pairs.
-pub(crate) fn rule(rule: &Rule) -> Vec<(String, String)> {
+pub(crate) fn rule(rule: &Rule) -> Vec<(Word, Word)> {
     let protocol = match rule.protocol {
         Protocol::All => "ALL",
         Protocol::Tcp => "TCP",
@@ -199,32 +199,32 @@ pub(crate) fn rule(rule: &Rule) -> Vec<(String, String)> {
         Direction::Inbound => "INBOUND",
         Direction::Outbound => "OUTBOUND",
     };
-    let mut pairs = vec![("PROTOCOL".to_owned(), protocol.to_owned()), ("RULE_TYPE".into(), direction.into())];
+    let mut pairs = vec![(Word::from("PROTOCOL"), Word::from(protocol)), ("RULE_TYPE".into(), direction.into())];
     if !rule.ports.is_empty() {
         let ports: Vec<String> = rule
             .ports
             .iter()
             .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}:{last}") })
             .collect();
-        pairs.push(("RANGE".into(), ports.join(",")));
+        pairs.push(("RANGE".into(), ports.join(",").into()));
     }
     if let Some(number) = rule.icmp_type {
         let name = if rule.protocol == Protocol::Icmpv6 { "ICMPV6_TYPE" } else { "ICMP_TYPE" };
-        pairs.push((name.into(), number.to_string()));
+        pairs.push((name.into(), number.to_string().into()));
     }
     match rule.peer {
         Peer::Anybody => {}
         Peer::Range(first, size) => {
-            pairs.push(("IP".into(), first.to_string()));
-            pairs.push(("SIZE".into(), size.to_string()));
+            pairs.push(("IP".into(), first.to_string().into()));
+            pairs.push(("SIZE".into(), size.to_string().into()));
         }
         Peer::Subnet(subnet) => {
             // The interface knows ranges only; a subnet's size above what an integer holds is cut.
             let bits = if subnet.addr().is_ipv4() { 32 } else { 128 } - u32::from(subnet.prefix_len());
-            pairs.push(("IP".into(), subnet.network().to_string()));
-            pairs.push(("SIZE".into(), 1u64.checked_shl(bits).unwrap_or(u64::from(u32::MAX)).to_string()));
+            pairs.push(("IP".into(), subnet.network().to_string().into()));
+            pairs.push(("SIZE".into(), 1u64.checked_shl(bits).unwrap_or(u64::from(u32::MAX)).to_string().into()));
         }
-        Peer::Network(network) => pairs.push(("NETWORK_ID".into(), network.to_string())),
+        Peer::Network(network) => pairs.push(("NETWORK_ID".into(), network.to_string().into())),
     }
     pairs
 }
@@ -234,7 +234,7 @@ pub(crate) fn security_group(row: &Row<SecurityGroup>, view: &View) -> String {
     let group = &row.value;
     let vms = view.security_group_vms(group.id);
     let mut body = group.meta.attributes.clone();
-    body.0.extend(group.rules.iter().map(|of| ("RULE".to_owned(), AttributeValue::Vector(rule(of)))));
+    body.0.extend(group.rules.iter().map(|of| ("RULE".into(), AttributeValue::Vector(rule(of)))));
     let mut xml = Xml::with_capacity(1024);
     xml.within("SECURITY_GROUP", |xml| {
         xml.text("ID", group.id);

@@ -135,7 +135,7 @@ pub(crate) fn image(row: &Row<Image>, view: &View) -> String {
     let store = view.row::<Datastore>(image.spec.datastore);
     let mut body = image.meta.attributes.clone();
     if let Some(trouble) = &image.trouble {
-        body.0.push(("ERROR".into(), AttributeValue::Text(trouble.why.clone())));
+        body.0.push(("ERROR".into(), AttributeValue::Text(trouble.why.as_str().into())));
     }
     let mut xml = Xml::with_capacity(1024);
     xml.within("IMAGE", |xml| {

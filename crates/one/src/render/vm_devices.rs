@@ -9,18 +9,18 @@ use holm_model::datastores::Datastore;
 use holm_model::images::{Image, ImageFormat, ImageKind, Persistence};
 use holm_model::networks::Network;
 use holm_model::vms::{Context, DiskSpec, NicSpec, Vm, VmVerb};
-use holm_model::{AttributeValue, ImageId, NetworkId, SecurityGroupId};
+use holm_model::{AttributeValue, ImageId, NetworkId, SecurityGroupId, Word};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 /// The members of a vector.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Members(pub(crate) Vec<(String, String)>);
+pub(crate) struct Members(pub(crate) Vec<(Word, Word)>);
 
 impl Members {
     /// Adds a member.
     pub(crate) fn add(&mut self, name: &str, value: impl Display) {
-        self.0.push((name.to_owned(), value.to_string()));
+        self.0.push((name.into(), value.to_string().into()));
     }
 
     /// Adds a member unless there is one of this name.
@@ -31,7 +31,7 @@ impl Members {
     }
 
     /// Adds those members that are not there yet.
-    pub(crate) fn extend(&mut self, more: &[(String, String)]) {
+    pub(crate) fn extend(&mut self, more: &[(Word, Word)]) {
         for (name, value) in more {
             self.fill(name, value);
         }
@@ -120,7 +120,7 @@ pub(crate) fn targets(view: &View, vm: &Vm) -> (Vec<(u32, String)>, String) {
 }
 
 fn member(disk: &DiskSpec, name: &str) -> Option<String> {
-    disk.attributes.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone())
+    disk.attributes.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.to_string())
 }
 
 fn prefix(disk: &DiskSpec) -> String {
@@ -243,7 +243,7 @@ pub(crate) fn network_members(members: &mut Members, view: &View, id: NetworkId)
 /// The name by which aliases know a card.
 fn nic_name(nic: &NicSpec) -> String {
     let own = nic.attributes.iter().find(|(key, value)| key == "NAME" && !value.is_empty());
-    own.map_or_else(|| format!("NIC{}", nic.id), |(_, name)| name.clone())
+    own.map_or_else(|| format!("NIC{}", nic.id), |(_, name)| name.to_string())
 }
 
 /// `NIC` or `NIC_ALIAS`
@@ -331,7 +331,9 @@ pub(crate) fn context(view: &View, vm: &Vm, target: &str) -> Option<Members> {
     let mut members = Members::default();
     members.add("DISK_ID", vm.spec.disks.iter().map(|disk| disk.id + 1).max().unwrap_or(0));
     if context.network {
-        members.extend(&view.card_variables(vm));
+        for (name, value) in view.card_variables(vm) {
+            members.fill(&name, value);
+        }
     }
     members.extend(&context_members(context));
     members.fill("TARGET", target);
@@ -339,7 +341,7 @@ pub(crate) fn context(view: &View, vm: &Vm, target: &str) -> Option<Members> {
 }
 
 /// `GRAPHICS`
-pub(crate) fn graphics(vm: &Vm, written: Option<&[(String, String)]>) -> Option<Members> {
+pub(crate) fn graphics(vm: &Vm, written: Option<&[(Word, Word)]>) -> Option<Members> {
     /// First port of screens; a VM's is so many above it as its number says.
     const FIRST_PORT: u32 = 5900;
     if !vm.spec.graphics {
@@ -369,6 +371,6 @@ mod tests {
         members.add("A", 1);
         members.fill("A", 2);
         members.extend(&[("A".into(), "3".into()), ("B".into(), "4".into())]);
-        assert_eq!(members.0, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "4".to_owned())]);
+        assert_eq!(members.0, [("A".into(), "1".into()), ("B".into(), "4".into())]);
     }
 }

@@ -19,7 +19,7 @@ use holm_model::security_groups::SecurityGroup;
 use holm_model::users::{Group, User};
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Boot, EndedVm, Firmware, Machine, Observed, PinPolicy, Vm, VmPhase};
-use holm_model::{AttributeValue, Attributes, ClusterId, HostId, Timestamp, VmId};
+use holm_model::{AttributeValue, Attributes, ClusterId, HostId, Timestamp, VmId, Word};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -152,7 +152,7 @@ fn deploy_id(vm: &Vm) -> String {
 fn core(view: &View, vm: &Vm) -> Attributes {
     let spec = &vm.spec;
     let bag = &vm.meta.attributes;
-    let mut all: Vec<(String, AttributeValue)> = bag
+    let mut all: Vec<(Word, AttributeValue)> = bag
         .0
         .iter()
         .filter(|(name, _)| is_core(name) && !matches!(name.as_str(), "OS" | "GRAPHICS" | "BACKUP_CONFIG"))
@@ -160,7 +160,7 @@ fn core(view: &View, vm: &Vm) -> Attributes {
         .filter(|(name, _)| name != "NUMA_NODE" || vm.bound.nodes.is_empty())
         .cloned()
         .collect();
-    let mut text = |name: &str, value: String| all.push((name.to_owned(), AttributeValue::Text(value)));
+    let mut text = |name: &str, value: String| all.push((name.into(), AttributeValue::Text(value.into())));
     text("CPU", spec.cpu.to_string());
     text("MEMORY", spec.memory_mib.to_string());
     text("VCPU", spec.vcpus.to_string());
@@ -182,7 +182,7 @@ fn core(view: &View, vm: &Vm) -> Attributes {
     } else {
         text("AUTOMATIC_REQUIREMENTS", pinned.into());
     }
-    let mut vector = |name: &str, members: Members| all.push((name.to_owned(), members.vector()));
+    let mut vector = |name: &str, members: Members| all.push((name.into(), members.vector()));
     let (targets, context_target) = devices::targets(view, vm);
     for disk in &spec.disks {
         let target = targets.iter().find(|(id, _)| *id == disk.id).map_or("", |(_, target)| target.as_str());
@@ -292,9 +292,9 @@ fn clusters(view: &View, vm: &Vm) -> Option<BTreeSet<ClusterId>> {
 
 /// What users wrote, and what they should know.
 fn user_template(vm: &Vm) -> Attributes {
-    let mut all: Vec<(String, AttributeValue)> =
+    let mut all: Vec<(Word, AttributeValue)> =
         vm.meta.attributes.0.iter().filter(|(name, _)| !is_core(name)).cloned().collect();
-    let mut text = |name: &str, value: &str| all.push((name.to_owned(), AttributeValue::Text(value.to_owned())));
+    let mut text = |name: &str, value: &str| all.push((name.into(), AttributeValue::Text(value.into())));
     let placement = &vm.spec.placement;
     let expressions =
         [&placement.requirements, &placement.rank, &placement.datastore_requirements, &placement.datastore_rank];
@@ -442,16 +442,16 @@ pub(crate) fn short(view: &View, any: &AnyVm, lost: bool) -> Split {
         ("MEMORY", vm.spec.memory_mib.to_string()),
         ("VCPU", vm.spec.vcpus.to_string()),
     ] {
-        body.push((name.to_owned(), AttributeValue::Text(value)));
+        body.push((name.into(), AttributeValue::Text(value.into())));
     }
     for disk in &vm.spec.disks {
-        body.push(("DISK".to_owned(), only(devices::disk(view, vm, disk, ""), SHORT_DISK).vector()));
+        body.push(("DISK".into(), only(devices::disk(view, vm, disk, ""), SHORT_DISK).vector()));
     }
     for nic in vm.spec.nics.iter().filter(|nic| nic.alias_of.is_none()) {
-        body.push(("NIC".to_owned(), only(devices::nic(view, vm, nic), SHORT_NIC).vector()));
+        body.push(("NIC".into(), only(devices::nic(view, vm, nic), SHORT_NIC).vector()));
     }
     if let Some(graphics) = devices::graphics(vm, vm.meta.attributes.vector("GRAPHICS").map(|vector| vector.pairs)) {
-        body.push(("GRAPHICS".to_owned(), graphics.vector()));
+        body.push(("GRAPHICS".into(), graphics.vector()));
     }
     xml.attributes("TEMPLATE", &Attributes(body));
     let mut shown = user_template(vm);

@@ -1,7 +1,7 @@
 //! The text form: a scanner that reads one token at a time and always knows which token may come.
 
 use super::{Collected, Error, Limits, single};
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 use std::borrow::Cow;
 
 /// Reads the text form.
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Attributes, Error> {
         let name = scanner.name("a name")?;
         scanner.equals()?;
         let value = if scanner.newline() {
-            AttributeValue::Text(String::new())
+            AttributeValue::Text(Word::default())
         } else if scanner.eat(b'[') {
             vector(&mut scanner, &collected)?
         } else {

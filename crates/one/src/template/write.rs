@@ -1,7 +1,7 @@
 //! Writing templates: as text for people and files, as XML for every document of the door.
 
 use crate::xml::{cdata_into, name_into};
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 
 /// The text form, one line per attribute in the order they have: `NAME="value"`, `NAME=[A="b",C="d"]`.
 ///
@@ -53,9 +53,9 @@ fn quote_into(out: &mut String, text: &str) {
 /// written as escaped text, characters that XML cannot carry become U+FFFD, and in a name `_` stands for what the name
 /// of an element cannot hold. Everything else reads back as it was.
 pub fn to_xml(attributes: &Attributes, out: &mut String) {
-    let mut sorted: Vec<&(String, AttributeValue)> = attributes.0.iter().collect();
+    let mut sorted: Vec<&(Word, AttributeValue)> = attributes.0.iter().collect();
     sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut members: Vec<&(String, String)> = Vec::new();
+    let mut members: Vec<&(Word, Word)> = Vec::new();
     for (name, value) in sorted {
         tag(out, "<", name);
         match value {

@@ -24,7 +24,7 @@ fn a_disk_is_attached_as_its_prefix_says() {
         let (world, vm) = world(|vm| {
             let disk = &mut vm.spec.disks[0];
             disk.cdrom = cdrom;
-            disk.attributes.extend(prefix.map(|p| ("dev_prefix".to_owned(), p.to_owned())));
+            disk.attributes.extend(prefix.map(|p| ("dev_prefix".into(), p.into())));
         });
         let disk = &describe(&vm, &world).expect("complete").disks[0];
         assert_eq!((disk.bus, disk.cdrom, disk.read_only), (bus, cdrom, cdrom), "{prefix:?}");

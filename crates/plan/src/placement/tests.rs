@@ -132,7 +132,7 @@ fn the_clusters_policy_holds_unless_the_vm_has_its_own() {
 }
 
 fn rack(sample: &mut Sample, host: u32, rack: &str) {
-    let rack = AttributeValue::Text(rack.to_owned());
+    let rack = AttributeValue::Text(rack.into());
     sample.host_mut(host).meta.attributes.0.push(("RACK".into(), rack));
 }
 
@@ -296,7 +296,7 @@ proptest! {
         const RANKS: [Option<&str>; 5] = [None, Some("FREE_CPU"), Some("-RUNNING_VMS * 10 + ID"), Some("ID"), Some("-ID")];
         let mut sample = Sample::with_hosts(4);
         for id in 1..=4 {
-            let rack = AttributeValue::Text(["a1", "a2", "b", "c"][id as usize - 1].to_owned());
+            let rack = AttributeValue::Text(["a1", "a2", "b", "c"][id as usize - 1].into());
             sample.host_mut(id).meta.attributes.0.push(("RACK".into(), rack));
         }
         let mut board = Board::new(&sample);

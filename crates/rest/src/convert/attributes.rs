@@ -4,7 +4,7 @@
 //! back also takes numbers and booleans, as the text they are written as.
 
 use crate::problem::{Answer, Refusal};
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 use serde_json::{Map, Value};
 
 /// The attributes as JSON.
@@ -13,14 +13,14 @@ pub fn to_json(attributes: &Attributes) -> Map<String, Value> {
     let mut object = Map::new();
     for (name, value) in &attributes.0 {
         let value = match value {
-            AttributeValue::Text(text) => Value::String(text.clone()),
+            AttributeValue::Text(text) => Value::String(text.to_string()),
             AttributeValue::Vector(pairs) => {
-                Value::Object(pairs.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect())
+                Value::Object(pairs.iter().map(|(k, v)| (k.to_string(), Value::String(v.to_string()))).collect())
             }
         };
-        match object.get_mut(name) {
+        match object.get_mut(name.as_str()) {
             None => {
-                object.insert(name.clone(), value);
+                object.insert(name.to_string(), value);
             }
             Some(Value::Array(all)) => all.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
@@ -37,7 +37,7 @@ pub fn to_json(attributes: &Attributes) -> Map<String, Value> {
 pub fn from_json(object: Map<String, Value>) -> Answer<Attributes> {
     let mut all = vec![];
     for (name, value) in object {
-        all.extend(values(&name, value)?.into_iter().map(|value| (name.clone(), value)));
+        all.extend(values(&name, value)?.into_iter().map(|value| (Word::from(&name), value)));
     }
     let attributes = Attributes(all);
     attributes.check()?;
@@ -66,10 +66,10 @@ fn values(name: &str, value: Value) -> Answer<Vec<AttributeValue>> {
 fn one(name: &str, value: Value) -> Answer<AttributeValue> {
     match value {
         Value::Object(pairs) => {
-            let pairs = pairs.into_iter().map(|(key, value)| Ok((key, text(name, value)?)));
+            let pairs = pairs.into_iter().map(|(key, value)| Ok((key.into(), text(name, value)?.into())));
             Ok(AttributeValue::Vector(pairs.collect::<Answer<_>>()?))
         }
-        value => Ok(AttributeValue::Text(text(name, value)?)),
+        value => Ok(AttributeValue::Text(text(name, value)?.into())),
     }
 }
 

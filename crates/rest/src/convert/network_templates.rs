@@ -57,7 +57,7 @@ fn text(network: v1::NetworkCreate, view: &View, caller: &Caller) -> Answer<Stri
 pub fn draft(create: v1::NetworkCreate, view: &View, caller: &Caller) -> Answer<BagDraft> {
     let name = create.name.clone();
     let body = text(create, view, caller)?;
-    Ok(BagDraft { name, attributes: Attributes(vec![(BODY.into(), AttributeValue::Text(body))]), kind: 0 })
+    Ok(BagDraft { name, attributes: Attributes(vec![(BODY.into(), AttributeValue::Text(body.into()))]), kind: 0 })
 }
 
 /// A change of a network template.
@@ -71,7 +71,7 @@ pub fn change(change: v1::NetworkTemplateChange, view: &View, caller: &Caller) -
             .hint("Give it as `network`."));
     }
     if let Some(network) = change.network {
-        meta.attributes.push((BODY.into(), vec![AttributeValue::Text(text(network, view, caller)?)]));
+        meta.attributes.push((BODY.into(), vec![AttributeValue::Text(text(network, view, caller)?.into())]));
     }
     Ok(meta)
 }

@@ -1,5 +1,6 @@
 //! Templates that VMs are made from.
 
+use super::vm_devices::map;
 use super::{attributes, cores, meta, vms};
 use crate::problem::{Answer, Refusal};
 use holm_desk::vm_template::devices::NIC_KEPT;
@@ -45,7 +46,7 @@ fn disk(disk: DiskDraft) -> v1::DiskCreate {
         image_owner: disk.image_owner,
         size_mib: disk.size_mib,
         read_only: disk.read_only,
-        attributes: disk.attributes.into_iter().collect(),
+        attributes: map(&disk.attributes),
     }
 }
 
@@ -60,7 +61,7 @@ fn nic(nic: NicDraft) -> v1::NicCreate {
         range: nic.range,
         security_groups: nic.security_groups,
         alias_of: nic.alias_of,
-        attributes: nic.attributes.into_iter().filter(|(name, _)| !NIC_KEPT.contains(&name.as_str())).collect(),
+        attributes: map(nic.attributes.iter().filter(|(name, _)| !NIC_KEPT.contains(&name.as_str()))),
     }
 }
 
@@ -142,7 +143,7 @@ fn set_inputs(attributes: &mut Attributes, asked: Vec<v1::UserInput>) -> Answer<
     let section = inputs::written(&inputs)?;
     attributes.take(inputs::SECTION);
     if !inputs.is_empty() {
-        attributes.0.push((inputs::SECTION.to_owned(), section));
+        attributes.0.push((inputs::SECTION.into(), section));
     }
     Ok(())
 }
@@ -166,7 +167,7 @@ pub fn change(
         Some(asked) => {
             let mut section = Attributes::default();
             set_inputs(&mut section, asked)?;
-            Some(section.0.pop().unwrap_or((inputs::SECTION.to_owned(), AttributeValue::Vector(vec![]))))
+            Some(section.0.pop().unwrap_or((inputs::SECTION.into(), AttributeValue::Vector(vec![]))))
         }
         None => None,
     };

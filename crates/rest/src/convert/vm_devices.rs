@@ -2,6 +2,7 @@
 
 use super::word;
 use crate::problem::{Answer, Refusal};
+use holm_model::Word;
 use holm_model::images::ImageKind;
 use holm_model::vms::{AutoNic, DiskDraft, DiskSpec, NicDraft, NicSpec, Vm};
 use holm_wire::v1;
@@ -11,13 +12,14 @@ use std::collections::BTreeMap;
 const KINDS: &[(&str, ImageKind)] =
     &[("disk", ImageKind::Disk), ("datablock", ImageKind::Datablock), ("cdrom", ImageKind::Cdrom)];
 
-fn pairs(attributes: BTreeMap<String, String>) -> Vec<(String, String)> {
+fn pairs(attributes: BTreeMap<String, String>) -> Vec<(Word, Word)> {
     // The names are those of OpenNebula's interface, which writes them in capitals.
-    attributes.into_iter().map(|(name, value)| (name.to_ascii_uppercase(), value)).collect()
+    attributes.into_iter().map(|(name, value)| (name.to_ascii_uppercase().into(), value.into())).collect()
 }
 
-fn map(attributes: &[(String, String)]) -> BTreeMap<String, String> {
-    attributes.iter().cloned().collect()
+/// As it is shown.
+pub(super) fn map<'a>(attributes: impl IntoIterator<Item = &'a (Word, Word)>) -> BTreeMap<String, String> {
+    attributes.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 /// A request for a disk.

@@ -5,7 +5,7 @@ use holm_model::vms::VmPhase;
 use holm_model::{AttributeValue, ClusterId, CpuShare, HostId};
 
 fn text(value: &str) -> AttributeValue {
-    AttributeValue::Text(value.to_owned())
+    AttributeValue::Text(value.into())
 }
 
 /// Host 1 with 4 cores and 8000 MiB, of which 1 core and 1000 MiB are kept back, and the VMs 3 and 9 on it.
