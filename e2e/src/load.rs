@@ -72,8 +72,8 @@ impl Http {
                 chunked = value.trim().eq_ignore_ascii_case("chunked");
             }
         }
-        self.body.clear();
         if chunked {
+            self.body.clear();
             loop {
                 self.next_line()?;
                 let size = usize::from_str_radix(self.line.trim(), 16)?;

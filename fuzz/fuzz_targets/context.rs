@@ -2,7 +2,7 @@
 //! whose value is quoted whole, and the value that comes out of the quotes is the one that went in.
 #![no_main]
 
-use holm_model::vms::{Boot, Context, Firmware, Machine, PlacementRule, Power, RestartPolicy, Vm, VmPhase, VmSpec, VmStatus};
+use holm_model::vms::{Context, Vm, VmSpec};
 use holm_model::{Attributes, CpuShare, GroupId, Meta, Name, Permissions, Timestamp, UserId, VmId};
 use holm_store::{MemoryJournal, Mode, Store};
 use std::collections::BTreeMap;
@@ -61,40 +61,9 @@ fn assignments(text: &str) -> BTreeMap<String, String> {
 }
 
 fn vm(context: Context) -> Vm {
-    Vm {
-        id: VmId(7),
-        meta: Meta {
-            name: Name::new("fuzzed").expect("a valid name"),
-            owner: UserId(0),
-            group: GroupId(0),
-            permissions: Permissions::default(),
-            attributes: Attributes::default(),
-            created_at: Timestamp(0),
-        },
-        spec: VmSpec {
-            cpu: CpuShare(100),
-            vcpus: 1,
-            memory_mib: 128,
-            machine: Machine::Q35,
-            firmware: Firmware::Bios,
-            boot: Boot::Disk,
-            disks: vec![],
-            nics: vec![],
-            context,
-            graphics: false,
-            placement: PlacementRule::default(),
-            power: Power::On,
-            boot_seq: 1,
-            restart: RestartPolicy::Never,
-        },
-        generation: 1,
-        phase: VmPhase::Pending,
-        phase_revision: 0,
-        leases: vec![],
-        status: VmStatus::default(),
-        trouble: None,
-        why: String::new(),
-        phase_since: Timestamp(0),
-        history: vec![],
-    }
+    let name = Name::new("fuzzed").expect("a valid name");
+    let owner = (UserId(0), GroupId(0));
+    let meta = Meta::new(name, owner, Permissions::default(), Attributes::default(), Timestamp(0));
+    let spec = VmSpec { context, ..VmSpec::new(CpuShare(100), 1, 128) };
+    Vm::new(VmId(7), meta, spec, Timestamp(0))
 }

@@ -1,7 +1,7 @@
 //! A template in either form: whatever the text is, it is read or refused; what was read survives both forms.
 #![no_main]
 
-use holm_model::{AttributeValue, Attributes};
+use holm_model::{AttributeValue, Attributes, Word};
 use holm_one::template::{parse, parse_optional, substitute, to_text, to_xml};
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ fn members_are_names(attributes: &Attributes) -> bool {
 
 /// The order of XML, without what its reader drops, and with the characters that XML can carry only.
 fn normalize(attributes: &mut Attributes) {
-    let carried = |text: &mut String| {
+    let carried = |text: &mut Word| {
         *text = text.chars().map(|c| if holm_one::xml::is_char(c) { c } else { '\u{FFFD}' }).collect();
     };
     attributes.0.sort_by(|a, b| a.0.cmp(&b.0));

@@ -16,6 +16,7 @@ pub fn ci() -> Result<()> {
     command(&cargo(), &["fmt", "--all", "--check"])?;
     crate::tidy::check()?;
     command(&cargo(), &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])?;
+    fuzz_targets_compile()?;
     with_env(
         &cargo(),
         &["doc", "--workspace", "--no-deps", "--locked", "--quiet"],
@@ -30,6 +31,17 @@ pub fn ci() -> Result<()> {
     }
     deny()?;
     test()
+}
+
+/// Fuzz targets are a workspace of their own, which nothing else here would look at.
+fn fuzz_targets_compile() -> Result<()> {
+    if run::output("c++", &["--version"]).is_err() {
+        eprintln!("There is no C++ compiler, which the fuzzer needs: the fuzz targets are not checked.");
+        return Ok(());
+    }
+    let into = run::target_dir().display().to_string();
+    let arguments = ["check", "--manifest-path", "fuzz/Cargo.toml", "--locked", "--quiet", "--target-dir", &into];
+    command(&cargo(), &arguments)
 }
 
 /// Checks licences, bans and sources where cargo-deny is installed, and known vulnerabilities where their database was
