@@ -194,8 +194,8 @@ pub(super) fn depart(vm: &mut Vm, to: HostId, now: Timestamp) {
 pub(super) fn set_out(vm: &mut Vm, to: HostId, revision: u64, now: Timestamp) {
     let VmPhase::Parked(from) = vm.phase else { return };
     // A host that slept through the end of an earlier move is asked for the very same again, and says again what there is
-    // only because the generation is another one.
-    changed(vm);
+    // only because the generation is another one. What stood in the way of earlier moves still counts.
+    vm.generation = vm.generation.saturating_add(1);
     vm.luggage = Luggage::default();
     vm.status.parcels = None;
     enter(vm, VmPhase::Moving { from, to }, revision, now);

@@ -244,3 +244,39 @@ fn history_is_bounded_and_deleting_twice_changes_nothing() {
     remove(&mut vm, 11, Timestamp(0));
     assert_eq!(vm, once);
 }
+
+/// A disk that cannot be read keeps its VM from leaving a host that is drained, and that is not tried without a pause.
+#[test]
+fn a_move_that_fails_is_tried_again_ever_later() {
+    let mut world = Sample::with_hosts(2);
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    vm.spec.power = Power::Off;
+    vm.status = VmStatus { observed: Observed::Off, ever_started: true, ..VmStatus::default() };
+    world.host_mut(1).spec.schedulable = Schedulable::Draining;
+    let mut now = NOW;
+    let mut moves = Vec::new();
+    for _ in 0..60 {
+        // Whatever it is asked for, its host says that it is off, and that it cannot be sent.
+        vm.status.observed = Observed::Off;
+        vm.status.ever_started = true;
+        vm.status.generation = vm.generation;
+        vm.status.refused = matches!(vm.phase, VmPhase::Moving { .. });
+        vm.remains.clear();
+        let board = Board::new(&world);
+        match next(&vm, &world, &board, now) {
+            Verdict::Do(step) => {
+                if matches!(step, Step::Move { .. }) {
+                    moves.push(now);
+                }
+                apply(&mut vm, &step, 5, now);
+            }
+            Verdict::Wait { until: Some(until), .. } => now = until,
+            verdict => panic!("{verdict:?} {:?}", vm.phase),
+        }
+    }
+    let pauses: Vec<_> = moves.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(pauses.len() > 3 && pauses[0] >= FIRST_REST, "{pauses:?}");
+    assert!(pauses.windows(2).all(|pair| pair[1] >= pair[0]) && pauses.last() == Some(&LONGEST_REST), "{pauses:?}");
+}
