@@ -137,16 +137,16 @@ struct Members {
     limit: usize,
     pairs: Vec<(Word, Word)>,
     /// Names of the members once there are too many to look through one by one.
-    seen: HashSet<String>,
+    seen: HashSet<Word>,
 }
 
 impl Members {
     const FEW: usize = 16;
 
     fn push(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let name = name.to_ascii_uppercase();
+        let name = Word::from(name.to_ascii_uppercase());
         if self.pairs.len() == Self::FEW && self.seen.is_empty() {
-            self.seen.extend(self.pairs.iter().map(|(name, _)| name.to_string()));
+            self.seen.extend(self.pairs.iter().map(|(name, _)| name.clone()));
         }
         let known = if self.pairs.len() < Self::FEW {
             self.pairs.iter().any(|(other, _)| *other == name)
@@ -159,7 +159,7 @@ impl Members {
         if self.pairs.len() == self.limit {
             return Err(Error::Limit { what: "members in a vector", limit: self.limit });
         }
-        self.pairs.push((name.into(), trim(value).into()));
+        self.pairs.push((name, trim(value).into()));
         Ok(())
     }
 }

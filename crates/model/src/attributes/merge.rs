@@ -10,8 +10,6 @@ use std::collections::HashSet;
 pub fn merge(old: &mut Attributes, new: Attributes) {
     let names: HashSet<&str> = new.0.iter().map(|(name, _)| name.as_str()).collect();
     old.0.retain(|(name, _)| !names.contains(name.as_str()));
-    // Objects are kept as they are left here, so no room is made for more.
-    old.0.reserve_exact(new.0.len());
     old.0.extend(
         new.0.into_iter().filter(|(_, value)| !matches!(value, AttributeValue::Vector(pairs) if pairs.is_empty())),
     );

@@ -6,6 +6,7 @@
 use crate::problem::{Answer, Refusal};
 use holm_model::{AttributeValue, Attributes, Word};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The attributes as JSON.
 #[must_use]
@@ -27,6 +28,18 @@ pub fn to_json(attributes: &Attributes) -> Map<String, Value> {
         }
     }
     object
+}
+
+/// The members of a group of texts, as they are shown.
+#[must_use]
+pub fn texts<'a>(members: impl IntoIterator<Item = &'a (Word, Word)>) -> BTreeMap<String, String> {
+    members.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// The members of a group of texts, as they are kept.
+#[must_use]
+pub fn words(members: impl IntoIterator<Item = (String, String)>) -> Vec<(Word, Word)> {
+    members.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// Attributes from JSON.

@@ -1,17 +1,14 @@
 //! Networks.
 
-use super::vm_devices::map;
 use super::{attributes, id_of, meta, word};
 use crate::problem::{Answer, Refusal};
 use holm_desk::{Caller, NetworkChange, RangeChange, ReservationDraft, Row, View};
-use holm_model::Word;
 use holm_model::clusters::Cluster;
 use holm_model::networks::{
     Address, AddressRange, GuestSettings, Method, Network, NetworkDraft, NetworkKind, RangeDraft, Subnet4, Subnet6,
 };
 use holm_model::security_groups::SecurityGroup;
 use holm_wire::v1;
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 const METHODS: &[(&str, Method)] = &[
@@ -64,10 +61,6 @@ pub fn network(row: &Row<Network>, view: &View) -> v1::Network {
     }
 }
 
-fn words(attributes: BTreeMap<String, String>) -> Vec<(Word, Word)> {
-    attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
-}
-
 fn why(network: &Network, view: &View) -> String {
     if let Some(trouble) = view.network_trouble(network.root()) {
         return trouble;
@@ -105,7 +98,7 @@ fn range(range: &AddressRange, network: &Network, view: &View) -> v1::Range {
         addresses: range.to_string(),
         shared: range.shared,
         parent: range.parent,
-        attributes: map(&range.attributes),
+        attributes: attributes::texts(&range.attributes),
     }
 }
 
@@ -226,7 +219,7 @@ pub fn range_draft(at: &str, create: v1::RangeCreate) -> Answer<RangeDraft> {
         global: maybe(field("global6"), create.global6.as_deref(), PREFIX)?,
         ula: maybe(field("ula6"), create.ula6.as_deref(), PREFIX)?,
         shared: create.shared,
-        attributes: words(create.attributes),
+        attributes: attributes::words(create.attributes),
     })
 }
 
@@ -249,7 +242,7 @@ pub fn range_change(change: v1::RangeChange) -> Answer<RangeChange> {
         global: maybe("global6".into(), change.global6.as_deref(), PREFIX)?,
         ula: maybe("ula6".into(), change.ula6.as_deref(), PREFIX)?,
         shared: change.shared,
-        attributes: change.attributes.map(words),
+        attributes: change.attributes.map(attributes::words),
     })
 }
 

@@ -1,6 +1,5 @@
 //! Templates that VMs are made from.
 
-use super::vm_devices::map;
 use super::{attributes, cores, meta, vms};
 use crate::problem::{Answer, Refusal};
 use holm_desk::vm_template::devices::NIC_KEPT;
@@ -46,7 +45,7 @@ fn disk(disk: DiskDraft) -> v1::DiskCreate {
         image_owner: disk.image_owner,
         size_mib: disk.size_mib,
         read_only: disk.read_only,
-        attributes: map(&disk.attributes),
+        attributes: attributes::texts(&disk.attributes),
     }
 }
 
@@ -61,7 +60,7 @@ fn nic(nic: NicDraft) -> v1::NicCreate {
         range: nic.range,
         security_groups: nic.security_groups,
         alias_of: nic.alias_of,
-        attributes: map(nic.attributes.iter().filter(|(name, _)| !NIC_KEPT.contains(&name.as_str()))),
+        attributes: attributes::texts(nic.attributes.iter().filter(|(name, _)| !NIC_KEPT.contains(&name.as_str()))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Disks, network cards and snapshots of VMs.
 
-use super::word;
+use super::{attributes, word};
 use crate::problem::{Answer, Refusal};
 use holm_model::Word;
 use holm_model::images::ImageKind;
@@ -14,12 +14,7 @@ const KINDS: &[(&str, ImageKind)] =
 
 fn pairs(attributes: BTreeMap<String, String>) -> Vec<(Word, Word)> {
     // The names are those of OpenNebula's interface, which writes them in capitals.
-    attributes.into_iter().map(|(name, value)| (name.to_ascii_uppercase().into(), value.into())).collect()
-}
-
-/// As it is shown.
-pub(super) fn map<'a>(attributes: impl IntoIterator<Item = &'a (Word, Word)>) -> BTreeMap<String, String> {
-    attributes.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    attributes::words(attributes.into_iter().map(|(name, value)| (name.to_ascii_uppercase(), value)))
 }
 
 /// A request for a disk.
@@ -112,7 +107,7 @@ pub fn disk(vm: &Vm, disk: &DiskSpec) -> v1::Disk {
             .collect(),
         current_snapshot: disk.current_snapshot,
         saving_as: vm.spec.exports.iter().filter(|export| export.disk == disk.id).map(|e| e.image.0).collect(),
-        attributes: map(&disk.attributes),
+        attributes: attributes::texts(&disk.attributes),
     }
 }
 
@@ -128,7 +123,7 @@ pub fn nic(vm: &Vm, nic: &NicSpec) -> v1::Nic {
         ip6: lease.and_then(|lease| lease.ip6).map(|ip| ip.to_string()),
         alias_of: nic.alias_of,
         security_groups: nic.security_groups.iter().map(|group| group.0).collect(),
-        attributes: map(&nic.attributes),
+        attributes: attributes::texts(&nic.attributes),
     }
 }
 

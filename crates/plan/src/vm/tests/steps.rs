@@ -2,6 +2,13 @@
 
 use super::*;
 
+fn on_the_first_host() -> Vm {
+    let mut vm = sample_vm(7);
+    vm.phase = VmPhase::On(HostId(1));
+    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    vm
+}
+
 #[test]
 fn a_pending_vm_waits_for_its_images_and_gives_up_on_lost_ones() {
     use holm_model::images::ImagePhase;
@@ -133,9 +140,7 @@ fn a_lost_host_keeps_its_vm_and_the_reason_says_so() {
 #[test]
 fn a_vm_with_disks_is_parked_and_goes_on_where_they_are_when_there_is_room() {
     let mut world = Sample::with_hosts(2);
-    let mut vm = sample_vm(7);
-    vm.phase = VmPhase::On(HostId(1));
-    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    let mut vm = on_the_first_host();
     vm.spec.power = Power::Off;
     vm.spec.placement.away = true;
     vm.status = VmStatus { observed: Observed::Off, generation: 1, ever_started: true, ..VmStatus::default() };
@@ -168,10 +173,8 @@ fn a_vm_with_disks_is_parked_and_goes_on_where_they_are_when_there_is_room() {
 #[test]
 fn a_vm_with_nothing_worth_keeping_leaves_and_a_move_goes_where_it_is_sent() {
     let world = Sample::with_hosts(2);
-    let mut vm = sample_vm(7);
+    let mut vm = on_the_first_host();
     vm.spec.disks.clear();
-    vm.phase = VmPhase::On(HostId(1));
-    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
     vm.spec.power = Power::OffHard;
     vm.spec.placement.then = Some(Power::On);
     vm.spec.placement.target = Some(HostId(2));
@@ -249,9 +252,7 @@ fn history_is_bounded_and_deleting_twice_changes_nothing() {
 #[test]
 fn a_move_that_fails_is_tried_again_ever_later() {
     let mut world = Sample::with_hosts(2);
-    let mut vm = sample_vm(7);
-    vm.phase = VmPhase::On(HostId(1));
-    vm.history.push(PlacementRecord::begin(HostId(1), NOW));
+    let mut vm = on_the_first_host();
     vm.spec.power = Power::Off;
     vm.status = VmStatus { observed: Observed::Off, ever_started: true, ..VmStatus::default() };
     world.host_mut(1).spec.schedulable = Schedulable::Draining;
