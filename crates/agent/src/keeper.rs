@@ -15,7 +15,7 @@ use holm_driver::{Drivers, Fault, FaultClass, Fetch, MachineOrder, MachineSeen, 
 use holm_model::host_plan::{BootPlan, VmPlan};
 use holm_model::vms::{Failure, Observed, VmStatus};
 use holm_model::{Clock, Timestamp, VmId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -443,6 +443,9 @@ impl Keeper {
 
     async fn start(&mut self, plan: &Arc<VmPlan>, memory: &VmMemory, was: Option<&MachineSeen>) -> Result<Came, Fault> {
         let common = self.common.clone();
+        if !memory.disks.is_empty() {
+            self.files(plan).await?;
+        }
         // Fetching may take hours and waiting may take for ever: both end when they are no longer wanted.
         tokio::select! {
             biased;
@@ -472,6 +475,8 @@ impl Keeper {
         let order = self.order(plan, None).await.inspect_err(|_| {
             common.scribe.remember(self.vm, Some(memory.clone()));
         })?;
+        fresh.disks = numbers(plan);
+        common.scribe.remember(self.vm, Some(fresh.clone()));
         let place = tokio::select! {
             biased;
             place = async { common.scribe.durable(version).await; common.starts.acquire().await } => place,
@@ -548,6 +553,10 @@ impl Keeper {
         let shape = limited("changing the running guest", common.drivers.machines.ensure_shape(&order)).await?;
         let keep = plan.nics.iter().map(|nic| nic.id).chain(shape.nics.iter().copied()).collect();
         limited("removing its old ports", common.drivers.links.ensure_ports(self.vm, &keep)).await?;
+        let memory = common.scribe.memory(self.vm);
+        if memory.disks != numbers(plan) {
+            common.scribe.remember(self.vm, Some(VmMemory { disks: numbers(plan), ..memory }));
+        }
         Ok(Came::Tended(shape))
     }
 
@@ -606,6 +615,11 @@ impl Keeper {
         self.pad.removed = true;
         Ok(())
     }
+}
+
+/// The numbers of the disks it is to have.
+fn numbers(plan: &VmPlan) -> BTreeSet<u32> {
+    plan.disks.iter().map(|disk| disk.id).collect()
 }
 
 /// The name DHCP gives out: the plan's name with everything that is no host name made a hyphen.

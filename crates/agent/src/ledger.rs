@@ -32,6 +32,9 @@ pub struct Ledger {
 pub struct VmMemory {
     /// Whether it may ever have run here. Written before the first start, taken back when that start certainly failed.
     pub ever_started: bool,
+    /// Numbers of its disks that were made here, so that one whose file is missing is known to be lost and not new.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub disks: BTreeSet<u32>,
     /// The current or last run.
     #[serde(default)]
     pub run: Option<Run>,
@@ -104,6 +107,7 @@ impl VmMemory {
     /// wishes to go back were followed or not where it was before.
     pub fn arrive(&mut self, plan: &VmPlan, parcels: Vec<Parcel>) {
         self.ever_started = true;
+        self.disks = parcels.iter().filter_map(|parcel| parcel.part.disk()).collect();
         self.received = parcels;
         self.arranging = true;
         self.reverts = crate::deeds::wishes(plan).map(|(_, wish)| wish).collect();

@@ -9,13 +9,23 @@ use holm_model::host_plan::VmPlan;
 use std::sync::Arc;
 
 impl Keeper {
-    /// An order that names the files of the disks that are there, and nothing else.
+    /// An order that names the files of the disks that are there, and nothing else. That one is not there which was made
+    /// here is a fault: what it holds may be on a file system that is not mounted, and comes back with it.
     pub(crate) async fn files(&self, plan: &VmPlan) -> Result<MachineOrder, Fault> {
+        let (vm, memory) = (self.vm, self.common.scribe.memory(self.vm));
         let mut there = Vec::with_capacity(plan.disks.len());
         for disk in &plan.disks {
-            let found = self.common.drivers.volumes.find_disk(self.vm, disk.id);
-            if let Some(path) = limited("looking for its disks", found).await? {
-                there.push((disk.clone(), path));
+            let found = self.common.drivers.volumes.find_disk(vm, disk.id);
+            match limited("looking for its disks", found).await? {
+                Some(path) => there.push((disk.clone(), path)),
+                None if memory.disks.contains(&disk.id) => {
+                    return Err(Fault::transient(format!(
+                        "disk {} of VM {vm} was made on this host and is gone; is the file system with the disks mounted? \
+                         If it is lost, `holm vm recover {vm} recreate` begins anew from its image",
+                        disk.id
+                    )));
+                }
+                None => {}
             }
         }
         let (made, disks) = there.into_iter().unzip();

@@ -32,6 +32,67 @@ async fn a_guest_that_dies_is_noticed_and_started_again_with_back_off() {
     world.clean();
 }
 
+/// The host came up without the file system its disks are on: nothing is made in their place, and nothing runs on it.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_was_made_and_is_gone_is_waited_for() {
+    let world = World::new();
+    let want = plan(1, vec![vm(1)], vec![]);
+    world.settle(want.clone()).await;
+    let work = world.host.guest_works(VmId(1)).expect("it runs");
+    world.host.power_cut();
+    world.host.unmount();
+    let agent = world.agent().await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let status = agent.status().shown.vms[&VmId(1)].clone();
+    assert_eq!(status.observed, Observed::Failed);
+    assert!(status.message.as_ref().is_some_and(|m| m.contains("disk 0 of VM 1") && m.contains("mounted")), "{status:?}");
+    assert!(world.host.truth().disks.is_empty() && world.process(1).is_none());
+    // Nor is it sent to another host as one that has no disks.
+    let mut sent = vm(1);
+    (sent.power, sent.generation, sent.sends) = (Power::Off, 2, true);
+    world.front.plan.send_replace(Some(plan(2, vec![sent], vec![])));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let status = agent.status().shown.vms[&VmId(1)].clone();
+    assert!(status.parcels.is_none() && status.message.is_some_and(|m| m.contains("mounted")));
+    // Mounted again, it goes on where it was, and nobody has to ask.
+    let want = plan(3, vec![vm(1)], vec![]);
+    world.front.plan.send_replace(Some(want.clone()));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(world.process(1).is_none());
+    world.host.mount();
+    within(70, agent.window().until(|s| settled(&s.shown, &want))).await;
+    assert_eq!(world.host.truth().disks[&(VmId(1), 0)].content, work);
+    world.clean();
+}
+
+/// A disk that comes to a running guest counts from then on; one that was never made is made.
+#[tokio::test(start_paused = true)]
+async fn disks_that_come_later_are_remembered_too() {
+    let world = World::new();
+    world.settle(plan(1, vec![vm(1)], vec![])).await;
+    let mut more = vm(1);
+    more.generation = 2;
+    more.disks.push(DiskPlan::new(1, None, 10));
+    world.settle(plan(2, vec![more.clone()], vec![])).await;
+    more.generation = 3;
+    more.power = Power::Off;
+    world.settle(plan(3, vec![more.clone()], vec![])).await;
+    more.generation = 4;
+    more.power = Power::On;
+    more.boot_seq = 2;
+    more.disks.push(DiskPlan::new(2, None, 10));
+    let want = plan(4, vec![more], vec![]);
+    world.host.unmount();
+    world.front.plan.send_replace(Some(want.clone()));
+    let agent = world.agent().await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(world.host.truth().disks.is_empty() && world.process(1).is_none());
+    world.host.mount();
+    within(70, agent.window().until(|s| settled(&s.shown, &want))).await;
+    assert_eq!(world.host.truth().disks.len(), 3);
+    world.clean();
+}
+
 /// Also when the driver announces nothing, as a fresh instance over the same host does: the sweep finds it.
 #[tokio::test(start_paused = true)]
 async fn a_death_nobody_announced_is_noticed_within_two_seconds() {

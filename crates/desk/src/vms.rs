@@ -210,6 +210,8 @@ fn refuse_change_while_saved(vm: &Vm, new: &VmSpec) -> Result<(), Error> {
 /// What an action makes of the desire; `None` when the VM is as asked already.
 fn act(vm: &Vm, action: PowerAction) -> Result<Option<(Power, u64)>, Error> {
     let (power, seq) = (vm.spec.power, vm.spec.boot_seq);
+    // What moves is stopped on the way, and that is nobody's wish.
+    let then = vm.spec.placement.then.unwrap_or(power);
     let off = matches!(power, Power::Off | Power::OffHard);
     let saved = power == Power::Saved;
     // What counts is the host's word about this very start; an older word is about an older start.
@@ -222,9 +224,9 @@ fn act(vm: &Vm, action: PowerAction) -> Result<Option<(Power, u64)>, Error> {
         PowerAction::Start if off || ended => Some((Power::On, seq + 1)),
         PowerAction::Start if saved || power == Power::Paused => Some((Power::On, seq)),
         PowerAction::Start => None,
-        PowerAction::Stop if off => None,
+        PowerAction::Stop if matches!(then, Power::Off | Power::OffHard) => None,
         PowerAction::Stop => Some((Power::Off, seq)),
-        PowerAction::Poweroff if power == Power::OffHard => None,
+        PowerAction::Poweroff if then == Power::OffHard => None,
         PowerAction::Poweroff => Some((Power::OffHard, seq)),
         PowerAction::Reboot if off || saved => return refuse("rebooted", "Start it: holm vm start."),
         PowerAction::Reboot => Some((Power::On, seq + 1)),
@@ -371,20 +373,7 @@ impl Desk {
             let mut value = row.value.clone();
             if let Some((power, boot_seq)) = act(&value, action)? {
                 value.spec.boot_seq = boot_seq;
-                let on_its_way = !matches!(value.phase, VmPhase::On(_)) && value.spec.placement.then.is_some();
-                if on_its_way {
-                    value.spec.placement.then = Some(power);
-                } else {
-                    value.spec.power = power;
-                }
-                // Whoever has it run takes back that it gives up its host or goes to another one.
-                if power.wants_process() && !on_its_way {
-                    value.spec.placement.away = false;
-                    value.spec.placement.target =
-                        value.spec.placement.target.filter(|_| value.spec.placement.then.is_none());
-                    value.spec.placement.then = None;
-                    value.spec.terminate = false;
-                }
+                holm_plan::vm_actions::set_power(&mut value, power);
                 holm_plan::vm::changed(&mut value);
                 tx.put(value.clone());
             }

@@ -324,7 +324,9 @@ fn reality(world: &dyn World, found: &BTreeMap<HostId, Found>, all: &mut Vec<Vio
     }
     for vm in world.vms() {
         let VmPhase::Moving { from, .. } = vm.phase else { continue };
-        if found.get(&from).is_some_and(|there| !there.owners().contains(&vm.id)) {
+        // Of a start that was broken off before there was a guest there may be nothing.
+        let ran = vm.history.iter().any(|stay| stay.running_from.is_some());
+        if ran && found.get(&from).is_some_and(|there| !there.owners().contains(&vm.id)) {
             all.push(Violation {
                 kind: Kind::Lost,
                 vm: Some(vm.id),

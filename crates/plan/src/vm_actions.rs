@@ -280,9 +280,9 @@ pub struct Moment {
 pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Result<bool, Refused> {
     use Standing as S;
     let power = |vm: &mut Vm, wanted: Power| {
-        let differs = vm.spec.power != wanted;
-        vm.spec.power = wanted;
-        differs
+        let before = (vm.spec.power, vm.spec.placement.then);
+        set_power(vm, wanted);
+        before != (vm.spec.power, vm.spec.placement.then)
     };
     let differs = match (verb, standing) {
         (VmVerb::Hold, S::Held) | (VmVerb::Release, S::Pending) | (VmVerb::Terminate, S::Ending) => false,
@@ -335,6 +335,7 @@ pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Res
             power(vm, Power::OffHard)
         }
         (VmVerb::Undeploy | VmVerb::UndeployHard, S::Running | S::Paused | S::Unknown | S::Off) => {
+            stay(vm);
             vm.spec.placement.away = true;
             vm.spec.power = if verb == VmVerb::Undeploy { Power::Off } else { Power::OffHard };
             true
@@ -355,8 +356,7 @@ pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Res
         (VmVerb::Suspend, S::Running | S::Paused) => power(vm, Power::Saved),
         (VmVerb::Pause, S::Running) => power(vm, Power::Paused),
         (VmVerb::Resume | VmVerb::Start, S::Stopped | S::Undeployed | S::Off | S::Failed | S::Unknown) => {
-            vm.spec.placement.away = false;
-            vm.spec.power = Power::On;
+            set_power(vm, Power::On);
             vm.spec.boot_seq = vm.spec.boot_seq.saturating_add(1);
             true
         }
@@ -377,6 +377,31 @@ pub fn act(vm: &mut Vm, standing: Standing, verb: VmVerb, moment: Moment) -> Res
         changed(vm);
     }
     Ok(differs)
+}
+
+/// Somebody wants it on, paused or off. On its way to another host it will be so there; before it has set out, whoever has
+/// it run takes back that it goes, or gives up its host, or ends.
+pub fn set_power(vm: &mut Vm, power: Power) {
+    let moves = vm.spec.placement.then.is_some();
+    if moves && !matches!(vm.phase, VmPhase::On(_)) {
+        vm.spec.placement.then = Some(power);
+        return;
+    }
+    vm.spec.power = power;
+    if power.wants_process() {
+        stay(vm);
+        vm.spec.placement.away = false;
+        vm.spec.terminate = false;
+    } else if moves {
+        vm.spec.placement.then = Some(power);
+    }
+}
+
+/// Takes back that it is to move.
+fn stay(vm: &mut Vm) {
+    if vm.spec.placement.then.take().is_some() {
+        vm.spec.placement.target = None;
+    }
 }
 
 /// Whether its end makes what its guest wrote the content of persistent images: whatever it was told, there is

@@ -259,6 +259,9 @@ impl Cloud {
             if !edge.wire.is_reachable() && dice.once_in(6) {
                 edge.wire.set_reachable(true);
             }
+            if !edge.is_mounted() && dice.once_in(6) {
+                edge.mount();
+            }
             if edge.has_ended() {
                 self.wrong.push(format!("agent {} ended by itself", edge.id));
             }
@@ -274,6 +277,9 @@ impl Cloud {
                 self.ended.extend(edge.found().processes);
                 let faults = edge.cut_power().await;
                 self.wrong.extend(faults);
+                if dice.once_in(3) {
+                    edge.unmount();
+                }
             }
             3 | 4 => {
                 let faults = self.front.kill().await;
@@ -392,6 +398,7 @@ impl Cloud {
             self.wrong.extend(faults);
             edge.set_weather(Weather::default());
             edge.fail_ledger(false);
+            edge.mount();
             edge.wire.calm();
             if let Err(error) = edge.start_agent(self.cloud).await {
                 self.wrong.push(format!("agent {} does not start in the calm: {error}", edge.id));
@@ -450,6 +457,9 @@ impl Cloud {
                 continue;
             };
             let Some(edge) = self.edges.iter().find(|edge| edge.id == host) else { continue };
+            if !edge.is_mounted() {
+                continue;
+            }
             let disks = edge.hardware.truth().disks;
             for disk in vm.spec.disks.iter().filter(|disk| written.contains_key(&disk.id)) {
                 let there = disks.get(&(*id, disk.id)).map(|disk| disk.content);

@@ -13,6 +13,7 @@ use holm_driver::fake::{Call, FakeFetch, FakeHost, FakePush, Interference, Manne
 use holm_driver::{Fault, FaultClass};
 use holm_model::{Clock, CpuShare, HostId, VmId};
 use holm_plan::audit::Found;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -206,6 +207,25 @@ impl Edge {
         faults
     }
 
+    /// The host came up without the file system its disks are on.
+    pub(crate) fn unmount(&self) {
+        self.hardware.unmount();
+        self.trace.say(format!("disks of host {} are not mounted", self.id));
+    }
+
+    /// Whether all its disks are in sight.
+    pub(crate) fn is_mounted(&self) -> bool {
+        self.hardware.unmounted().is_empty()
+    }
+
+    /// Somebody noticed.
+    pub(crate) fn mount(&self) {
+        if !self.is_mounted() {
+            self.hardware.mount();
+            self.trace.say(format!("disks of host {} are mounted", self.id));
+        }
+    }
+
     pub(crate) fn fail_ledger(&self, failing: bool) {
         self.ledger.inner.fail(failing);
     }
@@ -230,7 +250,8 @@ impl Edge {
             }
             found.belongings.push((*vm, "files of its machine".into()));
         }
-        found.belongings.extend(truth.disks.keys().map(|(vm, disk)| (*vm, format!("disk {disk}"))));
+        let disks: BTreeSet<_> = truth.disks.keys().copied().chain(self.hardware.unmounted()).collect();
+        found.belongings.extend(disks.into_iter().map(|(vm, disk)| (vm, format!("disk {disk}"))));
         found.belongings.extend(truth.media.keys().map(|vm| (*vm, "context media".into())));
         found.belongings.extend(truth.ports.keys().map(|(vm, nic)| (*vm, format!("port {nic}"))));
         found

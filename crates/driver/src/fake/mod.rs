@@ -260,6 +260,8 @@ struct State {
     rules: Vec<Rule>,
     next_pid: u32,
     next_birth: u64,
+    /// Disks on a file system that is not mounted.
+    unmounted: BTreeMap<(VmId, u32), FakeDisk>,
     next_boot: u64,
     works: u64,
     calls: u64,
@@ -375,6 +377,7 @@ impl FakeHost {
             rules: Vec::new(),
             next_pid: 1000,
             next_birth: 1,
+            unmounted: BTreeMap::new(),
             next_boot: 1,
             works: 0,
             calls: 0,
@@ -499,6 +502,28 @@ impl FakeHost {
         for vm in gone {
             self.inner.announce(vm);
         }
+    }
+
+    /// The file system with the disks is no longer mounted: what was on it is out of sight, until [`Self::mount`].
+    pub fn unmount(&self) {
+        let mut state = self.inner.lock();
+        let mut disks = std::mem::take(&mut state.truth.disks);
+        state.unmounted.append(&mut disks);
+    }
+
+    /// The file system with the disks is there again. Whoever mounts it sees to what happened meanwhile: disks of VMs
+    /// that were removed are not on it any more, and what was made in place of one takes its place.
+    pub fn mount(&self) {
+        let mut state = self.inner.lock();
+        let mut disks = std::mem::take(&mut state.unmounted);
+        disks.append(&mut state.truth.disks);
+        state.truth.disks = disks;
+    }
+
+    /// The disks that are out of sight.
+    #[must_use]
+    pub fn unmounted(&self) -> BTreeSet<(VmId, u32)> {
+        self.inner.lock().unmounted.keys().copied().collect()
     }
 
     /// Changes what the host says of itself.

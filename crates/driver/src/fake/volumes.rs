@@ -166,6 +166,7 @@ impl Volumes for FakeHost {
                 state.violations.push(format!("the disks of VM {vm} were removed while its guest ran"));
             }
             state.truth.disks.retain(|(owner, _), _| *owner != vm);
+            state.unmounted.retain(|(owner, _), _| *owner != vm);
             state.truth.media.remove(&vm);
         }
         under.finish(()).await

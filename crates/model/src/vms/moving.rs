@@ -19,6 +19,17 @@ pub enum Part {
     Memory,
 }
 
+impl Part {
+    /// The disk's number, if it is one.
+    #[must_use]
+    pub fn disk(self) -> Option<u32> {
+        match self {
+            Self::Disk(disk) => Some(disk),
+            Self::Firmware | Self::Notes | Self::Memory => None,
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

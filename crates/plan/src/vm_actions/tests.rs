@@ -231,6 +231,32 @@ fn what_cannot_be_moved_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_is_asked_of_a_vm_that_is_to_move_is_not_forgotten() {
+    let about_to_move = || {
+        let mut vm = running();
+        migrate(&mut vm, Standing::Running, HostId(2), false, Power::Saved).expect("runs");
+        vm
+    };
+    let is = |vm: &Vm| (vm.spec.power, vm.spec.placement.then, vm.spec.placement.target);
+    // Its host is lost before it has set out.
+    let mut vm = about_to_move();
+    act(&mut vm, Standing::Unknown, VmVerb::Resume, moment()).expect("nobody knows what it does");
+    assert_eq!(is(&vm), (Power::On, None, None), "it is to run, and so it stays");
+    let mut vm = about_to_move();
+    act(&mut vm, Standing::Unknown, VmVerb::Undeploy, moment()).expect("nobody knows what it does");
+    assert_eq!((is(&vm), vm.spec.placement.away), ((Power::Off, None, None), true));
+    let mut vm = about_to_move();
+    assert!(act(&mut vm, Standing::Stopping, VmVerb::PoweroffHard, moment()).expect("it is being stopped"));
+    assert_eq!(is(&vm), (Power::OffHard, Some(Power::OffHard), Some(HostId(2))), "it is off when it arrives");
+    assert!(!act(&mut vm, Standing::Stopping, VmVerb::PoweroffHard, moment()).expect("as before"));
+    // It has set out.
+    let mut vm = about_to_move();
+    vm.phase = VmPhase::Moving { from: HostId(1), to: HostId(2) };
+    set_power(&mut vm, Power::Off);
+    assert_eq!(is(&vm), (Power::Saved, Some(Power::Off), Some(HostId(2))), "nothing of it changes on the way");
+}
+
+#[test]
 fn a_move_is_cancelled_wherever_it_is() {
     let world = Sample::with_hosts(2);
     let mut vm = running();
