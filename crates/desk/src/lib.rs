@@ -99,7 +99,7 @@ pub use images::{EmptyDisk, ImageChange, ImageDraft, ImageFile, upload_name};
 pub use key_login::SIGNATURE_NAMESPACE;
 pub use list::{ListQuery, Listed, Page};
 pub use logins::{LOGIN_TOKEN, LoginTokenDraft, MOST_LOGIN_TOKENS, NEVER};
-pub use monitoring::SamplesKept;
+pub use monitoring::{SAMPLE_BLOCK, SamplesKept};
 pub use networks::{Holder, LeaseSeen, NetworkChange, NetworkRecovery, NetworkUse, RangeChange, ReservationDraft};
 pub use owned::MetaChange;
 pub use quota_sheet::{QuotaDraft, QuotaLine, QuotaSheet, QuotasOf};

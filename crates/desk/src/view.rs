@@ -321,6 +321,15 @@ impl View {
         self.0.list::<T>()
     }
 
+    /// The objects of a noun with ids from `first` to `last`, whoever asks.
+    pub fn rows_between<T: Seen>(
+        &self,
+        first: T::Id,
+        last: T::Id,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
+        self.0.between::<T>(first, last)
+    }
+
     /// The clusters whose hosts a network is on.
     #[must_use]
     pub fn clusters_of_network(&self, network: &Network) -> Vec<ClusterId> {

@@ -1,19 +1,18 @@
 //! Rendered documents, kept until what they show changes.
 //!
-//! A document is kept with a stamp: a number that changes whenever the document would. The common stamp is the row's
-//! revision joined with the revision at which a user or a group last changed, since their names are in every document.
-//! VMs and hosts show more of their surroundings, so their documents have two stamps: a cheap one, which changes whenever
-//! anything around changes, and an exact one, which is looked at only then.
+//! A document has three stamps, numbers that change whenever it would: what it depends on besides other objects (the
+//! row's revision, as a rule), what it shows of other objects, and what was measured. For other objects there is a cheap
+//! stamp, which changes whenever anything around changes, and an exact one, which is looked at only then. What was measured
+//! changes much more often than all else, and only its part of the document is made anew.
 
-use crate::xml::escape_into;
+use crate::blocks::Blocks;
+use crate::xml::{escape, escape_into};
 use crate::xmlrpc::Piece;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-
-/// What decides whether a kept document is still right.
-pub(crate) type Stamp = (u64, u64);
 
 /// Ids are handed out by the store, so nobody can choose them to collide; one multiplication spreads them well enough.
 #[derive(Clone, Copy, Default)]
@@ -36,13 +35,6 @@ impl Hasher for IdHasher {
 }
 
 type ById<V> = HashMap<u32, V, BuildHasherDefault<IdHasher>>;
-
-/// The documents of one noun in one form, by id.
-pub(crate) struct Cache {
-    kept: RwLock<ById<(Stamp, Piece)>>,
-    /// Bytes kept by all caches together, and how many may be.
-    budget: Arc<Budget>,
-}
 
 struct Budget {
     used: AtomicUsize,
@@ -67,119 +59,51 @@ impl Budget {
 /// All caches of the door.
 pub(crate) struct Caches {
     /// VMs as `one.vm.info` shows them.
-    pub(crate) vms: SplitCache,
+    pub(crate) vms: Documents,
     /// VMs as `one.vmpool.info` shows them.
-    pub(crate) short_vms: SplitCache,
-    /// What was measured of VMs, as `one.vm.info` shows it.
-    pub(crate) vm_monitoring: Cache,
-    /// The same as `one.vmpool.info` shows it.
-    pub(crate) short_vm_monitoring: Cache,
+    pub(crate) short_vms: Documents,
     /// Hosts.
-    pub(crate) hosts: SplitCache,
-    /// What hosts measured of themselves.
-    pub(crate) host_monitoring: Cache,
+    pub(crate) hosts: Documents,
 }
 
 impl Caches {
+    /// Caches that keep at most so many bytes together.
     pub(crate) fn new(most: usize) -> Self {
         let budget = Arc::new(Budget { used: AtomicUsize::new(0), most });
-        let cache = || Cache { kept: RwLock::default(), budget: budget.clone() };
-        let split = || SplitCache { kept: RwLock::default(), budget: budget.clone() };
-        Self {
-            vms: split(),
-            short_vms: split(),
-            vm_monitoring: cache(),
-            short_vm_monitoring: cache(),
-            hosts: split(),
-            host_monitoring: cache(),
-        }
+        let cache = || Documents { kept: RwLock::default(), budget: budget.clone(), blocks: Blocks::default() };
+        Self { vms: cache(), short_vms: cache(), hosts: cache() }
     }
 }
 
-impl Cache {
-    /// The document of one object.
-    pub(crate) fn document(&self, id: u32, stamp: Stamp, render: impl FnOnce() -> String) -> Piece {
-        {
-            let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((of, piece)) = kept.get(&id)
-                && *of == stamp
-            {
-                return piece.clone();
-            }
-        }
-        let piece = Piece::escape(&render());
-        self.keep(&mut self.kept.write().unwrap_or_else(PoisonError::into_inner), id, stamp, &piece);
-        piece
-    }
-
-    fn keep(&self, kept: &mut ById<(Stamp, Piece)>, id: u32, stamp: Stamp, piece: &Piece) {
-        if let Some((_, old)) = kept.remove(&id) {
-            self.budget.give_back(old.len());
-        }
-        if self.budget.take(piece.len()) {
-            kept.insert(id, (stamp, piece.clone()));
-        } else {
-            // Whatever is asked for again will be kept again; deciding what is least needed would cost more.
-            self.budget.give_back(kept.drain().map(|(_, (_, piece))| piece.len()).sum());
-        }
-    }
-}
-
-/// A document with a part that other numbers than the rest depend on.
+/// A document with the place of what was measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Split {
-    /// The whole document, with what stands there when nothing is known.
+    /// The whole document, with what stands there when nothing was measured.
     pub(crate) document: String,
-    /// First byte of the part.
+    /// First byte of the place.
     pub(crate) from: usize,
     /// First byte after it.
     pub(crate) to: usize,
 }
 
-/// Such a document, escaped.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct SplitPiece {
-    piece: Piece,
-    from: usize,
-    to: usize,
-}
-
-impl SplitPiece {
-    fn escape(split: &Split) -> Self {
-        let mut text = String::with_capacity(split.document.len() + split.document.len() / 3);
-        escape_into(&mut text, &split.document[..split.from]);
-        let from = text.len();
-        escape_into(&mut text, &split.document[split.from..split.to]);
-        let to = text.len();
-        escape_into(&mut text, &split.document[split.to..]);
-        Self { piece: Piece::escaped(text), from, to }
-    }
-
-    /// Appends the document; with a `part`, that one in its place.
-    pub(crate) fn push(self, part: Option<Piece>, out: &mut Vec<Piece>) {
-        match part {
-            None => out.push(self.piece),
-            Some(part) => {
-                out.push(self.piece.slice(0..self.from));
-                out.push(part);
-                out.push(self.piece.slice(self.to..self.piece.len()));
-            }
-        }
-    }
-}
-
-/// When a kept document was right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kept document, and when it was right.
+#[derive(Clone, Debug)]
 struct Kept {
     own: u64,
     around: u64,
     exact: u64,
+    measured: u64,
+    /// The place of what was measured.
+    place: Range<usize>,
+    piece: Piece,
 }
 
 /// Documents of one kind in one form, by id.
-pub(crate) struct SplitCache {
-    kept: RwLock<ById<(Kept, SplitPiece)>>,
+pub(crate) struct Documents {
+    kept: RwLock<ById<Kept>>,
     budget: Arc<Budget>,
+    /// The same, many at a time.
+    pub(crate) blocks: Blocks,
 }
 
 /// How documents of a kind are told apart and made.
@@ -192,56 +116,107 @@ pub(crate) struct Making<'a, T> {
     pub(crate) exact: &'a dyn Fn(&T) -> u64,
     /// Renders it.
     pub(crate) render: &'a dyn Fn(&T) -> Split,
+    /// Changes whenever something was measured; 0: nothing was.
+    pub(crate) measured: &'a dyn Fn(&T) -> u64,
+    /// Renders what was measured last.
+    pub(crate) measurement: &'a dyn Fn(&T) -> Option<String>,
 }
 
-impl SplitCache {
-    /// The documents of these objects, kept or rendered now, in their order.
-    pub(crate) fn documents<T>(&self, objects: &[T], making: &Making<'_, T>) -> Vec<SplitPiece> {
-        let mut documents = Vec::with_capacity(objects.len());
-        // What is not kept, or kept and to be looked at more closely.
+impl<T> Making<'_, T> {
+    /// Makes a document, or as much of it as is not right any more.
+    fn make(&self, object: &T, own: u64, measured: u64, before: Option<Kept>) -> Kept {
+        let exact = match &before {
+            Some(before) if before.around == self.around => before.exact,
+            _ => (self.exact)(object),
+        };
+        let right = |before: &Kept| before.exact == exact && (measured != 0 || before.measured == 0);
+        let mut kept = match before.filter(right) {
+            Some(before) => Kept { around: self.around, ..before },
+            None => {
+                let Split { document, from, to } = (self.render)(object);
+                let mut text = String::with_capacity(document.len() + document.len() / 3);
+                escape_into(&mut text, &document[..from]);
+                let start = text.len();
+                escape_into(&mut text, &document[from..to]);
+                let place = start..text.len();
+                escape_into(&mut text, &document[to..]);
+                Kept { own, around: self.around, exact, measured: 0, place, piece: Piece::escaped(text) }
+            }
+        };
+        if kept.measured != measured
+            && let Some(text) = (self.measurement)(object)
+        {
+            let text = escape(&text);
+            let (all, Range { start, end }) = (kept.piece.bytes(), kept.place);
+            kept.piece = Piece::joined(&[&all[..start], text.as_bytes(), &all[end..]]);
+            kept.place = start..start + text.len();
+            kept.measured = measured;
+        }
+        kept
+    }
+}
+
+impl Documents {
+    /// The documents of these objects, kept or made now, in their order.
+    pub(crate) fn documents<T>(&self, objects: &[T], making: &Making<'_, T>) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(objects.len());
         let mut doubtful = Vec::new();
         {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
             for (at, object) in objects.iter().enumerate() {
-                let (id, own) = (making.own)(object);
-                match kept.get(&id) {
-                    Some((of, piece)) if of.own == own && of.around == making.around => documents.push(piece.clone()),
-                    Some((of, piece)) if of.own == own => {
-                        documents.push(piece.clone());
-                        doubtful.push((at, Some(of.exact)));
-                    }
-                    _ => {
-                        documents.push(SplitPiece::default());
-                        doubtful.push((at, None));
+                let ((id, own), measured) = ((making.own)(object), (making.measured)(object));
+                let before = kept.get(&id).filter(|kept| kept.own == own);
+                match before.filter(|kept| kept.around == making.around && kept.measured == measured) {
+                    Some(right) => pieces.push(right.piece.clone()),
+                    None => {
+                        pieces.push(Piece::default());
+                        doubtful.push((at, id, own, measured, before.cloned()));
                     }
                 }
             }
         }
         if doubtful.is_empty() {
-            return documents;
+            return pieces;
         }
-        let mut fresh = Vec::with_capacity(doubtful.len());
-        for (at, before) in doubtful {
-            let exact = (making.exact)(&objects[at]);
-            if before != Some(exact) {
-                documents[at] = SplitPiece::escape(&(making.render)(&objects[at]));
-            }
-            fresh.push((at, exact));
-        }
+        let fresh: Vec<(u32, Kept)> = doubtful
+            .into_iter()
+            .map(|(at, id, own, measured, before)| {
+                let made = making.make(&objects[at], own, measured, before);
+                pieces[at] = made.piece.clone();
+                (id, made)
+            })
+            .collect();
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        for (at, exact) in fresh {
-            let (id, own) = (making.own)(&objects[at]);
-            let piece = &documents[at];
-            if let Some((_, old)) = kept.remove(&id) {
+        for (id, made) in fresh {
+            if let Some(old) = kept.remove(&id) {
                 self.budget.give_back(old.piece.len());
             }
-            if self.budget.take(piece.piece.len()) {
-                kept.insert(id, (Kept { own, around: making.around, exact }, piece.clone()));
+            if self.budget.take(made.piece.len()) {
+                kept.insert(id, made);
             } else {
-                self.budget.give_back(kept.drain().map(|(_, (_, piece))| piece.piece.len()).sum());
+                // Whatever is asked for again will be kept again; deciding what is least needed would cost more.
+                self.budget.give_back(kept.drain().map(|(_, old)| old.piece.len()).sum());
+                self.blocks.forget();
             }
         }
-        documents
+        pieces
+    }
+
+    /// These documents, just made or found kept, as one text. The kept ones are parts of it from now on, so that each is
+    /// in memory once.
+    pub(crate) fn join(&self, documents: &[(u32, Piece)]) -> Piece {
+        let texts: Vec<&[u8]> = documents.iter().map(|(_, piece)| &piece.bytes()[..]).collect();
+        let joined = Piece::joined(&texts);
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let mut from = 0;
+        for (id, piece) in documents {
+            let to = from + piece.len();
+            if let Some(kept) = kept.get_mut(id).filter(|kept| kept.piece.is(piece)) {
+                kept.piece = joined.slice(from..to);
+            }
+            from = to;
+        }
+        joined
     }
 }
 
@@ -250,65 +225,103 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    #[test]
-    fn a_document_is_rendered_once_per_stamp() {
-        let caches = Caches::new(1000);
-        let rendered = Cell::new(0);
-        let ask = |id: u32, stamp: u64| {
-            caches.vm_monitoring.document(id, (stamp, 0), || {
-                rendered.set(rendered.get() + 1);
-                format!("<M>{id}</M>")
-            })
-        };
-        let first = [ask(1, 1), ask(2, 1)];
-        assert_eq!(rendered.get(), 2);
-        assert_eq!([ask(1, 1), ask(2, 1)], first);
-        assert_eq!(rendered.get(), 2);
-        ask(1, 2);
-        assert_eq!(rendered.get(), 3);
+    /// What a document depends on: `(own, around, exact, measured)`.
+    type Stamps = (u64, u64, u64, u64);
+
+    /// Asks for documents and counts what is rendered: whole documents, and measurements.
+    struct Asker {
+        caches: Caches,
+        rendered: Cell<(u32, u32)>,
     }
 
-    #[test]
-    fn no_more_is_kept_than_may_be() {
-        let caches = Caches::new(100);
-        let cache = &caches.vm_monitoring;
-        let pieces: Vec<Piece> = (0..50).map(|id| cache.document(id, (1, 0), || format!("{id:010}"))).collect();
-        assert!(pieces.iter().all(|piece| piece.len() == 10), "every document is answered, kept or not");
-        let used = cache.budget.used.load(Ordering::Relaxed);
-        assert!(used <= 100);
-        let kept: usize = cache.kept.read().expect("not poisoned").values().map(|(_, p)| p.len()).sum();
-        assert_eq!(kept, used);
-    }
+    impl Asker {
+        fn new(most: usize) -> Self {
+            Self { caches: Caches::new(most), rendered: Cell::default() }
+        }
 
-    #[test]
-    fn a_split_document_is_rendered_again_only_when_what_it_shows_changes() {
-        let caches = Caches::new(1000);
-        let rendered = Cell::new(0);
-        let ask = |own: u64, around: u64, exact: u64, part: Option<&str>| {
+        fn ask(&self, ids: &[u32], (own, around, exact, measured): Stamps) -> Vec<(u32, Piece)> {
+            let (count, measurements) = self.rendered.get();
+            let (counted, remeasured) = (Cell::new(count), Cell::new(measurements));
             let making = Making {
                 own: &|id: &u32| (*id, own),
                 around,
                 exact: &|_| exact,
                 render: &|id| {
-                    rendered.set(rendered.get() + 1);
+                    counted.set(counted.get() + 1);
                     Split { document: format!("<A>{id}&<B/></A>"), from: 5, to: 9 }
                 },
+                measured: &|_| measured,
+                measurement: &|_| {
+                    remeasured.set(remeasured.get() + 1);
+                    Some(format!("<C>{measured}"))
+                },
             };
-            let mut out = Vec::new();
-            for piece in caches.vms.documents(&[7], &making) {
-                piece.push(part.map(Piece::escape), &mut out);
-            }
-            out.iter().map(|piece| String::from_utf8_lossy(piece.bytes()).into_owned()).collect::<String>()
-        };
-        assert_eq!(ask(1, 1, 1, None), "&lt;A>7&amp;&lt;B/>&lt;/A>");
-        assert_eq!(ask(1, 1, 1, Some("<C>")), "&lt;A>7&amp;&lt;C>&lt;/A>");
-        ask(1, 2, 1, None);
-        ask(1, 2, 1, None);
-        assert_eq!(rendered.get(), 1, "something else around it changed");
-        ask(1, 3, 2, None);
-        assert_eq!(rendered.get(), 2, "something that it shows changed");
-        ask(2, 3, 2, None);
-        assert_eq!(rendered.get(), 3, "it changed itself");
+            let pieces = self.caches.vms.documents(ids, &making);
+            self.rendered.set((counted.get(), remeasured.get()));
+            ids.iter().copied().zip(pieces).collect()
+        }
+
+        fn text(&self, id: u32, stamps: Stamps) -> String {
+            self.ask(&[id], stamps).iter().map(|(_, piece)| text(piece)).collect()
+        }
+    }
+
+    fn text(piece: &Piece) -> String {
+        String::from_utf8_lossy(piece.bytes()).into_owned()
+    }
+
+    #[test]
+    fn a_document_is_rendered_again_only_when_what_it_shows_changes() {
+        let asker = Asker::new(1000);
+        assert_eq!(asker.text(7, (1, 1, 1, 0)), "&lt;A>7&amp;&lt;B/>&lt;/A>");
+        assert_eq!(asker.text(7, (1, 2, 1, 0)), "&lt;A>7&amp;&lt;B/>&lt;/A>");
+        asker.text(7, (1, 2, 1, 0));
+        assert_eq!(asker.rendered.get(), (1, 0), "something else around it changed");
+        asker.text(7, (1, 3, 2, 0));
+        assert_eq!(asker.rendered.get(), (2, 0), "something that it shows changed");
+        asker.text(7, (2, 3, 2, 0));
+        assert_eq!(asker.rendered.get(), (3, 0), "it changed itself");
+    }
+
+    #[test]
+    fn what_was_measured_takes_its_place() {
+        let asker = Asker::new(1000);
+        assert_eq!(asker.text(7, (1, 1, 1, 5)), "&lt;A>7&amp;&lt;C>5&lt;/A>");
+        assert_eq!(asker.text(7, (1, 1, 1, 5)), "&lt;A>7&amp;&lt;C>5&lt;/A>");
+        assert_eq!(asker.rendered.get(), (1, 1));
+        assert_eq!(asker.text(7, (1, 2, 1, 1234)), "&lt;A>7&amp;&lt;C>1234&lt;/A>");
+        assert_eq!(asker.rendered.get(), (1, 2), "only what was measured is new");
+        assert_eq!(asker.text(7, (1, 2, 1, 0)), "&lt;A>7&amp;&lt;B/>&lt;/A>", "nothing is known any more");
+        assert_eq!(asker.rendered.get(), (2, 2));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be() {
+        let asker = Asker::new(100);
+        let ids: Vec<u32> = (10..60).collect();
+        let documents = asker.ask(&ids, (1, 1, 1, 0));
+        assert!(documents.iter().all(|(_, piece)| piece.len() == 27), "every document is answered, kept or not");
+        let cache = &asker.caches.vms;
+        let used = cache.budget.used.load(Ordering::Relaxed);
+        assert!(used <= 100);
+        let kept: usize = cache.kept.read().expect("not poisoned").values().map(|kept| kept.piece.len()).sum();
+        assert_eq!(kept, used);
+    }
+
+    #[test]
+    fn joined_documents_are_in_memory_once() {
+        let asker = Asker::new(1000);
+        let stamps = (1, 1, 1, 3);
+        let documents = asker.ask(&[1, 2, 3], stamps);
+        asker.ask(&[2], (2, 1, 1, 3));
+        let joined = asker.caches.vms.join(&documents);
+        assert_eq!(text(&joined), documents.iter().map(|(_, piece)| text(piece)).collect::<String>());
+        let inside = |piece: &Piece| joined.bytes().as_ptr_range().contains(&piece.bytes().as_ptr());
+        let again = asker.ask(&[1, 3], stamps);
+        assert!(again.iter().all(|(_, piece)| inside(piece)));
+        assert_eq!(again, [documents[0].clone(), documents[2].clone()]);
+        assert!(!inside(&asker.ask(&[2], (2, 1, 1, 3))[0].1), "what was made anew meanwhile is not replaced");
+        assert_eq!(asker.text(3, (1, 1, 1, 44)), "&lt;A>3&amp;&lt;C>44&lt;/A>", "a part can change on");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! Start reading at [`Door::answer`], then `methods`.
 
 mod acl_words;
+mod blocks;
 mod cache;
 mod cipher;
 mod codes;

@@ -113,6 +113,15 @@ impl State {
         T::table(self).rows.range((from, Bound::Unbounded)).map(|(_, row)| row)
     }
 
+    /// The objects with ids from `first` to `last`, by id.
+    pub fn between<T: Noun>(
+        &self,
+        first: T::Id,
+        last: T::Id,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
+        T::table(self).rows.range(first..=last).map(|(_, row)| row)
+    }
+
     /// The objects before `before` by id; all of them when `None`.
     pub fn range_before<T: Noun>(&self, before: Option<T::Id>) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
         let to = before.map_or(Bound::Unbounded, Bound::Excluded);

@@ -91,39 +91,31 @@ async fn update(request: &Request<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// Appends the documents of these hosts: what was measured goes into the place that is kept for it.
-fn documents(request: &Request<'_>, view: &View, rows: &[Arc<Row<Host>>], out: &mut Vec<Piece>) {
-    let caches = &request.door.caches;
+/// The documents of these hosts.
+fn documents(request: &Request<'_>, view: &View, rows: &[Arc<Row<Host>>]) -> Vec<Piece> {
+    let sample = |row: &Row<Host>| request.desk().host_sample(row.value.id);
     let making = Making {
         own: &|row: &Arc<Row<Host>>| (row.value.id.0, row.revision),
         around: render::around_stamp(view),
         exact: &|row| render::exact_stamp(view, &row.value),
         render: &|row| render::host(row, view),
+        measured: &|row| sample(row).map_or(0, |sample| u64::try_from(sample.at.0).unwrap_or(0)),
+        measurement: &|row| Some(render::monitoring(row, &sample(row)?)),
     };
-    for (row, document) in rows.iter().zip(caches.hosts.documents(rows, &making)) {
-        let measured = request.desk().host_sample(row.value.id).map(|sample| {
-            let stamp = u64::try_from(sample.at.0).unwrap_or(0);
-            caches.host_monitoring.document(row.value.id.0, (stamp, 0), || render::monitoring(row, &sample))
-        });
-        document.push(measured, out);
-    }
+    request.door.caches.hosts.documents(rows, &making)
 }
 
 fn info(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = request.id(1, ObjectKind::Host)?;
     let view = request.view();
     let row = view.get_id::<Host>(&request.caller, HostId(id)).map_err(|e| request.failed(&e, ObjectKind::Host, id))?;
-    let mut pieces = Vec::with_capacity(3);
-    documents(request, &view, &[row], &mut pieces);
-    Ok(Answer::Pieces(pieces))
+    Ok(Answer::Pieces(documents(request, &view, &[row])))
 }
 
 fn pool_info(request: &Request<'_>) -> Result<Answer, Failure> {
     let view = request.view();
     let rows = pools::rows::<Host>(request, &view, Whose::All, Part::All, |_| true);
-    let mut pieces = Vec::with_capacity(rows.len() * 6);
-    documents(request, &view, &rows, &mut pieces);
-    Ok(pools::answer("HOST_POOL", pieces))
+    Ok(pools::answer("HOST_POOL", documents(request, &view, &rows)))
 }
 
 fn samples(request: &Request<'_>, row: &Row<Host>, since: Option<i64>, xml: &mut Xml) {

@@ -1,7 +1,8 @@
 //! `one.vmpool.*`
 
 use super::methods;
-use crate::cache::Making;
+use crate::blocks::{self, Moment};
+use crate::cache::{Documents, Making};
 use crate::codes::{AUTHORIZATION, Failure};
 use crate::pools::{self, Order, Part, Whose};
 use crate::render::vms::{self as render, AnyVm};
@@ -11,7 +12,8 @@ use crate::xml::Xml;
 use crate::xmlrpc::{Answer, Piece};
 use holm_desk::{Row, View};
 use holm_model::vms::{EndedVm, Vm};
-use holm_model::{ObjectKind, Timestamp, VmId};
+use holm_model::{HostId, ObjectKind, Timestamp, VmId};
+use std::collections::HashSet;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -154,17 +156,27 @@ fn list(request: &Request<'_>, view: &View, whose: Whose, part: Part, state: InS
 
 /// Appends the documents of these VMs.
 pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form: Form, out: &mut Vec<Piece>) {
-    let caches = &request.door.caches;
-    let cache = match form {
-        Form::Full => &caches.vms,
-        Form::Short => &caches.short_vms,
-    };
     // For a few VMs it is less to look at their hosts than at all hosts.
     let lost = if vms.len() > FEW { Some(render::lost_hosts(view)) } else { None };
     let is_lost = |any: &AnyVm| match &lost {
-        Some(lost) => !lost.is_empty() && any.vm().phase.host().is_some_and(|host| lost.contains(&host)),
+        Some(lost) => is_on(any, lost),
         None => render::is_lost(view, any.vm()),
     };
+    out.extend(made(request, view, vms, form, &is_lost));
+}
+
+fn is_on(any: &AnyVm, lost: &HashSet<HostId>) -> bool {
+    !lost.is_empty() && any.vm().phase.host().is_some_and(|host| lost.contains(&host))
+}
+
+fn made(
+    request: &Request<'_>,
+    view: &View,
+    vms: &[AnyVm],
+    form: Form,
+    is_lost: &dyn Fn(&AnyVm) -> bool,
+) -> Vec<Piece> {
+    let desk = request.desk();
     let making = Making {
         own: &|any: &AnyVm| (any.id().0, render::own_stamp(any, is_lost(any))),
         around: render::around_stamp(view),
@@ -173,29 +185,53 @@ pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form:
             Form::Full => render::full(view, any, is_lost(any)),
             Form::Short => render::short(view, any, is_lost(any)),
         },
+        measured: &|any| desk.vm_sample(any.id()).map_or(0, |sample| u64::try_from(sample.at.0).unwrap_or(0)),
+        measurement: &|any| {
+            let vm = any.vm();
+            let sample = desk.vm_sample(vm.id)?;
+            Some(match form {
+                Form::Short => vm_monitoring::short(vm, &sample),
+                Form::Full => {
+                    let samples = desk.vm_samples(vm.id);
+                    let before = samples.iter().rev().find(|other| other.at < sample.at);
+                    vm_monitoring::full(vm, &sample, before)
+                }
+            })
+        },
     };
-    let documents = cache.documents(vms, &making);
-    out.reserve(documents.len());
-    for (any, document) in vms.iter().zip(documents) {
-        document.push(measured(request, any, form), out);
+    cache(request, form).documents(vms, &making)
+}
+
+fn cache<'a>(request: &Request<'a>, form: Form) -> &'a Documents {
+    let caches = &request.door.caches;
+    match form {
+        Form::Full => &caches.vms,
+        Form::Short => &caches.short_vms,
     }
 }
 
-/// What was measured of a VM last, as a piece of its document.
-fn measured(request: &Request<'_>, any: &AnyVm, form: Form) -> Option<Piece> {
-    let vm = any.vm();
-    let sample = request.desk().vm_sample(vm.id)?;
-    let caches = &request.door.caches;
-    // The same sample reads differently once the VM is in another state.
-    let stamp = (u64::try_from(sample.at.0).unwrap_or(0), vm.status.observed as u64);
-    Some(match form {
-        Form::Short => caches.short_vm_monitoring.document(vm.id.0, stamp, || vm_monitoring::short(vm, &sample)),
-        Form::Full => caches.vm_monitoring.document(vm.id.0, stamp, || {
-            let samples = request.desk().vm_samples(vm.id);
-            let before = samples.iter().rev().find(|other| other.at < sample.at);
-            vm_monitoring::full(vm, &sample, before)
-        }),
-    })
+/// The documents of all VMs, newest first, in blocks; `None` when somebody with a newer picture was here before.
+fn everything(request: &Request<'_>, view: &View, form: Form) -> Option<Vec<Piece>> {
+    let desk = request.desk();
+    let moment = Moment {
+        revision: view.revision(),
+        around: render::around_stamp(view),
+        lost: render::lost_hosts(view),
+    };
+    let changed = |after: u64| {
+        let changes = desk.changes_after(after)?;
+        let vms = changes.iter().filter(|(_, change)| change.object.kind == ObjectKind::Vm);
+        Some(vms.map(|(_, change)| VmId(change.object.id)).collect())
+    };
+    let all = || view.rows_of::<Vm>().map(|row| blocks::of(row.value.id)).collect();
+    let make = |block: u32| {
+        let (first, last) = blocks::ids(block);
+        let vms: Vec<AnyVm> = view.rows_between::<Vm>(first, last).rev().cloned().map(AnyVm::Present).collect();
+        let documents = made(request, view, &vms, form, &|any| is_on(any, &moment.lost));
+        let documents: Vec<_> = vms.iter().map(|any| any.id().0).zip(documents).collect();
+        (!documents.is_empty()).then(|| cache(request, form).join(&documents))
+    };
+    cache(request, form).blocks.pieces(&moment, changed, &desk.vm_sample_marks(), all, make)
 }
 
 fn pool(request: &Request<'_>, form: Form) -> Result<Answer, Failure> {
@@ -204,6 +240,13 @@ fn pool(request: &Request<'_>, form: Form) -> Result<Answer, Failure> {
         return Err(Failure::parameter("Searching is not supported: leave the search out and filter the answer."));
     }
     let view = request.view();
+    if (whose, part, state) == (Whose::All, Part::All, InState::NotDone)
+        && request.caller.is_admin()
+        && Order::of(request, &view) == Order::Descending
+        && let Some(pieces) = everything(request, &view, form)
+    {
+        return Ok(pools::answer("VM_POOL", pieces));
+    }
     let vms = list(request, &view, whose, part, state);
     let mut pieces = Vec::with_capacity(vms.len() + 2);
     documents(request, &view, &vms, form, &mut pieces);

@@ -13,16 +13,24 @@ impl Piece {
     /// Escapes `text` once, for all responses it will be part of.
     #[must_use]
     pub fn escape(text: &str) -> Self {
-        let mut escaped = escape(text);
-        // Pieces are kept for long, so the room that the guess left over is given back.
-        escaped.shrink_to_fit();
-        Self(Bytes::from(escaped))
+        Self::escaped(escape(text))
     }
 
     /// A text that is escaped already.
     pub(crate) fn escaped(mut text: String) -> Self {
+        // Pieces are kept for long, so the room that a guess left over is given back.
         text.shrink_to_fit();
         Self(Bytes::from(text))
+    }
+
+    /// Texts that are escaped already, one after another.
+    pub(crate) fn joined(texts: &[&[u8]]) -> Self {
+        Self(Bytes::from(texts.concat()))
+    }
+
+    /// Whether the other one is this very text in memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.as_ptr() == other.0.as_ptr() && self.0.len() == other.0.len()
     }
 
     /// A part of it, shared with it. Ends that lie beyond the text are taken as its end.

@@ -83,7 +83,8 @@ pub(crate) struct Cloud {
 
 struct Machine {
     host: HostId,
-    session: HostSession,
+    /// Its link, if it is open.
+    session: Option<HostSession>,
     seq: u64,
     /// The plan it has: like a real link, the front-end sends another one only when it says something new.
     plan: Option<holm_model::host_plan::HostPlan>,
@@ -141,6 +142,25 @@ impl Cloud {
 
     /// Calls a method with exactly these parameters.
     pub(crate) async fn raw(&self, method: &str, params: &[P]) -> Got {
+        self.through(&self.door, method, params).await
+    }
+
+    /// Another door to the same cloud, which keeps at most so many bytes of documents.
+    pub(crate) fn another_door(&self, cache_bytes: usize) -> Door {
+        Door::new(Parts { desk: self.desk.clone(), version: "7.0.0".into(), cache_bytes })
+    }
+
+    /// As [`Self::text`], through this door.
+    pub(crate) async fn text_through(&self, door: &Door, method: &str, params: &[P]) -> String {
+        let mut all = vec![P::from(&*self.session)];
+        all.extend_from_slice(params);
+        match self.through(door, method, &all).await {
+            Got::Text(text) => text,
+            other => panic!("{method}: {other:?}"),
+        }
+    }
+
+    async fn through(&self, door: &Door, method: &str, params: &[P]) -> Got {
         let mut body = format!("<?xml version=\"1.0\"?><methodCall><methodName>{method}</methodName><params>");
         for param in params {
             let value = match param {
@@ -154,7 +174,7 @@ impl Cloud {
             body.push_str(&format!("<param><value>{value}</value></param>"));
         }
         body.push_str("</params></methodCall>");
-        let answer = self.door.answer("192.0.2.1:4711", body.as_bytes()).await.into_bytes();
+        let answer = door.answer("192.0.2.1:4711", body.as_bytes()).await.into_bytes();
         let text = std::str::from_utf8(&answer).expect("answers are UTF-8");
         got(text)
     }
@@ -247,9 +267,16 @@ impl Cloud {
         let draft = HostDraft { name: name.into(), attributes: Attributes::default(), ..HostDraft::default() };
         let id = self.desk.host_create(&self.admin, &Intent::default(), draft).await.expect("made").row.value.id;
         self.desk.host_claim(id, format!("{:064x}", id.0)).await.expect("claimed");
-        let session = self.desk.host_connected(id).await.expect("connects");
+        self.hosts.lock().await.push(Machine { host: id, session: None, seq: 0, plan: None });
+        self.settle().await;
+        id
+    }
+
+    /// Has it dial in.
+    async fn connect(&self, machine: &mut Machine) {
+        let session = self.desk.host_connected(machine.host).await.expect("connects");
         let facts = HostFacts {
-            hostname: name.into(),
+            hostname: format!("host-{}", machine.host),
             cores: 8,
             memory_mib: 16_384,
             disk_mib: 100_000,
@@ -259,11 +286,20 @@ impl Cloud {
             qemu_version: "7.2".into(),
             ..HostFacts::default()
         };
-        let report = HostReport { seq: 1, full: true, facts: Some(facts), ..HostReport::default() };
-        self.desk.host_report(&session, report).await.expect("taken");
-        self.hosts.lock().await.push(Machine { host: id, session, seq: 1, plan: None });
-        self.settle().await;
-        id
+        *machine = Machine { session: Some(session), seq: 0, plan: None, ..*machine };
+        self.report(machine, HostReport { full: true, facts: Some(facts), ..HostReport::default() }).await;
+        self.decide().await;
+    }
+
+    /// Cuts all hosts off until nobody expects them any more. They are back when there is something for them to do.
+    pub(crate) async fn cut(&self) {
+        for machine in self.hosts.lock().await.iter_mut() {
+            if let Some(session) = machine.session.take() {
+                self.desk.host_disconnected(session).await.expect("noted");
+            }
+        }
+        self.pass(600);
+        self.decide().await;
     }
 
     /// Lets the engine and all hosts work until nothing changes any more.
@@ -288,6 +324,9 @@ impl Cloud {
     }
 
     async fn obey(&self, machine: &mut Machine) {
+        if machine.session.is_none() {
+            self.connect(machine).await;
+        }
         let plan = self.desk.host_plan(machine.host).expect("has a plan");
         let now = self.clock.now();
         let view = self.desk.view();
@@ -318,10 +357,12 @@ impl Cloud {
         self.report(machine, report).await;
     }
 
+    /// Reports, if its link is open.
     async fn report(&self, machine: &mut Machine, mut report: HostReport) {
+        let Some(session) = &machine.session else { return };
         machine.seq += 1;
         report.seq = machine.seq;
-        self.desk.host_report(&machine.session, report).await.expect("taken");
+        self.desk.host_report(session, report).await.expect("taken");
     }
 
     /// The hosts measure what these VMs do.

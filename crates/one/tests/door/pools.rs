@@ -79,6 +79,55 @@ async fn pools_show_what_the_caller_may_see_and_what_changed_at_once() {
     );
 }
 
+/// Everything at once comes from documents that were put together before. Whatever happens in between, it is what a door
+/// that keeps nothing says, VM by VM.
+#[tokio::test]
+async fn the_whole_pool_is_always_what_its_vms_are() {
+    let cloud = Cloud::new().await;
+    cloud.host("edge").await;
+    let image = crate::devices::datablock(&cloud, "data", 16).await;
+    let with_disk = format!("{SMALL}DISK=[IMAGE_ID={image}]");
+    for at in 0..140 {
+        let template = if at % 50 == 0 { &*with_disk } else { SMALL };
+        cloud.int("one.vm.allocate", params![template, at % 50 != 0]).await;
+    }
+    cloud.settle().await;
+    let (forgetful, narrow) = (cloud.another_door(0), cloud.another_door(40_000));
+    let mut dice = 7_u64;
+    let mut below = |most: i64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(dice >> 33).unwrap_or(0) % most
+    };
+    let (mut last, mut changes) = (String::new(), 0);
+    for step in 0..40 {
+        let id = below(140);
+        cloud.pass(1);
+        // Some of it is refused, because the VM is over or not in that state.
+        match below(8) {
+            0 => drop(cloud.call("one.vm.rename", params![id, format!("name-{step}").as_str()]).await),
+            1 => drop(cloud.call("one.vm.action", params!["terminate-hard", id]).await),
+            2 => drop(cloud.call("one.vm.allocate", params![SMALL, below(8) != 0]).await),
+            3 => drop(cloud.int("one.image.rename", params![image, format!("data-{step}").as_str()]).await),
+            4 => cloud.measure(&[0, 50, 100], u32::try_from(step).unwrap_or(0), 17).await,
+            5 => cloud.cut().await,
+            6 => cloud.measure(&[id], 3, 4).await,
+            _ => cloud.settle().await,
+        }
+        for method in ["one.vmpool.info", "one.vmpool.infoextended"] {
+            let wanted = cloud.text_through(&forgetful, method, params![-2, 0, 1_000_000, -1]).await;
+            let got = cloud.text(method, params![-2, -1, -1, -1]).await;
+            assert_eq!(got, wanted, "{method} at step {step}");
+            let got = cloud.text_through(&narrow, method, params![-2, -1, -1, -1]).await;
+            assert_eq!(got, wanted, "{method} with little room at step {step}");
+            if method == "one.vmpool.info" {
+                changes += u32::from(last != wanted);
+                last = wanted;
+            }
+        }
+    }
+    assert!(changes > 20, "only {changes} of 40 steps changed anything");
+}
+
 #[tokio::test]
 async fn accounts_are_exact_to_the_second() {
     let cloud = Cloud::new().await;
