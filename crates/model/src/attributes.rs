@@ -49,11 +49,30 @@ impl<'de> Deserialize<'de> for AttributeValue {
 }
 
 /// Ordered attributes; the same name may occur more than once, and order within a name is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attributes(pub Vec<(Word, AttributeValue)>);
 
+/// Lists of attributes have room for a multiple of this. Objects are replaced whole at every change; where lists came in
+/// every length, each attribute added to ten thousand objects would leave ten thousand gaps in the heap that the next
+/// lists do not fit into.
+const STEP: usize = 4;
+
+impl Clone for Attributes {
+    fn clone(&self) -> Self {
+        let mut list = Vec::with_capacity(self.0.len().next_multiple_of(STEP));
+        list.extend_from_slice(&self.0);
+        Self(list)
+    }
+}
+
 impl Attributes {
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        let room = (self.0.len() + more).next_multiple_of(STEP);
+        self.0.reserve_exact(room - self.0.len());
+    }
+
     /// Most attributes an object may carry.
     pub const MAX_COUNT: usize = 512;
     /// Most bytes all names and values together may take.

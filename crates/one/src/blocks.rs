@@ -25,7 +25,7 @@ struct Kept {
 
 struct Block {
     sampled: u64,
-    piece: Piece,
+    pieces: Vec<Piece>,
 }
 
 /// What the documents depend on besides the VMs.
@@ -61,7 +61,7 @@ impl Blocks {
         changed: impl FnOnce(u64) -> Option<Vec<VmId>>,
         sampled: &HashMap<u32, u64>,
         all: impl FnOnce() -> BTreeSet<u32>,
-        make: impl Fn(u32) -> Option<Piece>,
+        make: impl Fn(u32) -> Vec<Piece>,
     ) -> Option<Vec<Piece>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if moment.revision < kept.moment.revision {
@@ -81,12 +81,14 @@ impl Blocks {
         };
         kept.moment = moment.clone();
         for number in stale {
-            match make(number) {
-                Some(piece) => kept.blocks.insert(number, Block { sampled: sample(number), piece }),
-                None => kept.blocks.remove(&number),
-            };
+            let pieces = make(number);
+            if pieces.is_empty() {
+                kept.blocks.remove(&number);
+            } else {
+                kept.blocks.insert(number, Block { sampled: sample(number), pieces });
+            }
         }
-        let pieces = kept.blocks.values().rev().map(|block| block.piece.clone()).collect();
+        let pieces = kept.blocks.values().rev().flat_map(|block| &block.pieces).cloned().collect();
         if self.forget.swap(false, Ordering::Relaxed) {
             kept.blocks.clear();
         }

@@ -105,26 +105,33 @@ pub(super) async fn change(app: &App, args: VmChangeArgs) -> Result {
         || args.start_script.is_some()
         || !args.env.is_empty()
         || !args.unset_env.is_empty();
-    let mut call = Call::new(Method::PATCH, path(&["vms", &args.name])?);
-    let context = if told {
-        // What the guest is told is changed as a whole: what is there now, with the change; and only if it is still that.
-        let (_, vm) = app.load::<Vm>(&args.name).await?;
-        call.if_revision = Some(vm.meta.revision);
-        Some(changed_context(&args, vm.context)?)
-    } else {
-        None
+    let mut tries = 5;
+    let answer = loop {
+        let mut call = Call::new(Method::PATCH, path(&["vms", &args.name])?);
+        let context = if told {
+            // What the guest is told is changed as a whole: what is there now, with the change; and only if it is still that.
+            let (_, vm) = app.load::<Vm>(&args.name).await?;
+            call.if_revision = Some(vm.meta.revision);
+            Some(changed_context(&args, vm.context)?)
+        } else {
+            None
+        };
+        let change = VmChange {
+            requirements: args.requirements.clone(),
+            rank: args.rank.clone(),
+            datastore_requirements: args.datastore_requirements.clone(),
+            datastore_rank: args.datastore_rank.clone(),
+            graphics: args.graphics,
+            restart: args.restart.map(|restart| restart.word()),
+            context,
+            ..VmChange::default()
+        };
+        match app.client.send(call.json(&change)?).await {
+            // A host's report changes the VM as well: the same once more, with what it is now.
+            Err(error) if error.kind.as_deref() == Some("precondition_failed") && tries > 1 => tries -= 1,
+            answer => break answer?.json()?,
+        }
     };
-    let change = VmChange {
-        requirements: args.requirements,
-        rank: args.rank,
-        datastore_requirements: args.datastore_requirements,
-        datastore_rank: args.datastore_rank,
-        graphics: args.graphics,
-        restart: args.restart.map(|restart| restart.word()),
-        context,
-        ..VmChange::default()
-    };
-    let answer = app.client.send(call.json(&change)?).await?.json()?;
     let answer = finish(app, answer, args.wait.no_wait, Instant::now() + args.wait.timeout).await?;
     super::vms::note_restart(app, &answer);
     print_accepted(app, &[answer], false).await

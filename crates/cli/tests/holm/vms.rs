@@ -223,6 +223,23 @@ fn what_a_guest_is_told_is_changed_only_as_it_was_seen() {
     assert_eq!(fake.run(&["vm", "change", "web"]).code, Some(2));
 }
 
+/// What a host reports changes the VM too, and is no reason to refuse its user.
+#[test]
+fn a_change_that_something_came_between_is_made_again() {
+    let stale = || Answer::Json(412, refusal(412, "precondition_failed", "vm 42 is at revision 11, not at 10", None));
+    let fake = Fake::new();
+    with_rich(&fake);
+    accepts(&fake, "PATCH /vms/web", json!({}));
+    let taken = merged(json!({"vm": rich(), "operation": operation(7, "change", "running", "")}), json!({}));
+    fake.on("PATCH /vms/web", move |_, before| if before < 2 { stale() } else { Answer::Json(202, taken.clone()) });
+    fake.run(&["vm", "change", "web", "--env", "B=3"]).ok();
+    let seen = fake.seen("PATCH", "/vms/web");
+    assert_eq!((seen.len(), fake.seen("GET", "/vms/web").len()), (3, 3), "each time with what it is then");
+    fake.on("PATCH /vms/web", move |_, _| stale());
+    assert_eq!(fake.run(&["vm", "change", "web", "--env", "B=3"]).code, Some(5));
+    assert_eq!(fake.seen("PATCH", "/vms/web").len(), 8, "not for ever");
+}
+
 #[test]
 fn states_say_what_a_user_did() {
     let fake = Fake::new();

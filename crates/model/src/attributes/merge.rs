@@ -10,6 +10,7 @@ use std::collections::HashSet;
 pub fn merge(old: &mut Attributes, new: Attributes) {
     let names: HashSet<&str> = new.0.iter().map(|(name, _)| name.as_str()).collect();
     old.0.retain(|(name, _)| !names.contains(name.as_str()));
+    old.reserve(new.0.len());
     old.0.extend(
         new.0.into_iter().filter(|(_, value)| !matches!(value, AttributeValue::Vector(pairs) if pairs.is_empty())),
     );

@@ -228,8 +228,13 @@ fn everything(request: &Request<'_>, view: &View, form: Form) -> Option<Vec<Piec
         let (first, last) = blocks::ids(block);
         let vms: Vec<AnyVm> = view.rows_between::<Vm>(first, last).rev().cloned().map(AnyVm::Present).collect();
         let documents = made(request, view, &vms, form, &|any| is_on(any, &moment.lost));
+        // Many short ones cost more to find than to copy. Long ones stay where they are: joined, they would leave holes in
+        // the heap that nothing else fills.
+        if form == Form::Full || documents.is_empty() {
+            return documents;
+        }
         let documents: Vec<_> = vms.iter().map(|any| any.id().0).zip(documents).collect();
-        (!documents.is_empty()).then(|| cache(request, form).join(&documents))
+        vec![cache(request, form).join(&documents)]
     };
     cache(request, form).blocks.pieces(&moment, changed, &desk.vm_sample_marks(), all, make)
 }
