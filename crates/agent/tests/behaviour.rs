@@ -45,7 +45,10 @@ async fn a_disk_that_was_made_and_is_gone_is_waited_for() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     let status = agent.status().shown.vms[&VmId(1)].clone();
     assert_eq!(status.observed, Observed::Failed);
-    assert!(status.message.as_ref().is_some_and(|m| m.contains("disk 0 of VM 1") && m.contains("mounted")), "{status:?}");
+    assert!(
+        status.message.as_ref().is_some_and(|m| m.contains("disk 0 of VM 1") && m.contains("mounted")),
+        "{status:?}"
+    );
     assert!(world.host.truth().disks.is_empty() && world.process(1).is_none());
     // Nor is it sent to another host as one that has no disks.
     let mut sent = vm(1);

@@ -176,7 +176,9 @@ impl SqliteJournal {
             return Err(JournalError::Open { path: self.path.clone(), source });
         }
         set("PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF; \
-             PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000")
+             PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000")?;
+        // Everything that is read is in memory already; what is kept here is for finding places to write to. KiB, negative.
+        set("PRAGMA cache_size = -512")
     }
 
     fn check_integrity(&self) -> Result<(), JournalError> {

@@ -114,11 +114,7 @@ impl State {
     }
 
     /// The objects with ids from `first` to `last`, by id.
-    pub fn between<T: Noun>(
-        &self,
-        first: T::Id,
-        last: T::Id,
-    ) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
+    pub fn between<T: Noun>(&self, first: T::Id, last: T::Id) -> impl DoubleEndedIterator<Item = &Arc<Row<T>>> + '_ {
         T::table(self).rows.range(first..=last).map(|(_, row)| row)
     }
 

@@ -169,13 +169,7 @@ fn is_on(any: &AnyVm, lost: &HashSet<HostId>) -> bool {
     !lost.is_empty() && any.vm().phase.host().is_some_and(|host| lost.contains(&host))
 }
 
-fn made(
-    request: &Request<'_>,
-    view: &View,
-    vms: &[AnyVm],
-    form: Form,
-    is_lost: &dyn Fn(&AnyVm) -> bool,
-) -> Vec<Piece> {
+fn made(request: &Request<'_>, view: &View, vms: &[AnyVm], form: Form, is_lost: &dyn Fn(&AnyVm) -> bool) -> Vec<Piece> {
     let desk = request.desk();
     let making = Making {
         own: &|any: &AnyVm| (any.id().0, render::own_stamp(any, is_lost(any))),
@@ -213,11 +207,8 @@ fn cache<'a>(request: &Request<'a>, form: Form) -> &'a Documents {
 /// The documents of all VMs, newest first, in blocks; `None` when somebody with a newer picture was here before.
 fn everything(request: &Request<'_>, view: &View, form: Form) -> Option<Vec<Piece>> {
     let desk = request.desk();
-    let moment = Moment {
-        revision: view.revision(),
-        around: render::around_stamp(view),
-        lost: render::lost_hosts(view),
-    };
+    let moment =
+        Moment { revision: view.revision(), around: render::around_stamp(view), lost: render::lost_hosts(view) };
     let changed = |after: u64| {
         let changes = desk.changes_after(after)?;
         let vms = changes.iter().filter(|(_, change)| change.object.kind == ObjectKind::Vm);
