@@ -170,14 +170,19 @@ impl Cloud {
     /// When it cannot be started.
     pub fn start_agent(&mut self, i: u32) -> Result<()> {
         let log = self.log(&format!("agent{i}.log"))?;
-        let child = Lab::command(&self.lab.host(i), &binary("holmd")?.display().to_string())
-            .args(["agent", "run", "--config"])
-            .arg(self.path(&format!("agent{i}.toml")))
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let child = self.agent_command(i)?.stdout(log.try_clone()?).stderr(log).spawn()?;
         self.agents.insert(i, child);
         Ok(())
+    }
+
+    /// The agent of host `i`, ready to be started.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn agent_command(&self, i: u32) -> Result<Command> {
+        let mut command = Lab::command(&self.lab.host(i), &binary("holmd")?.display().to_string());
+        command.args(["agent", "run", "--config"]).arg(self.path(&format!("agent{i}.toml")));
+        Ok(command)
     }
 
     /// Kills the agent of host `i`; its guests go on.

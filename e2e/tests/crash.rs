@@ -110,6 +110,9 @@ fn an_agent_restart_does_not_touch_guests() {
     cloud.quick_vm("calm", &[]).unwrap();
     cloud.page(1, "calm", "").unwrap();
     let before = cloud.guests(1).unwrap();
+    let second = cloud.agent_command(1).unwrap().output().unwrap();
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another agent works with"), "{second:?}");
     cloud.kill_agent(1);
     cloud.start_agent(1).unwrap();
     cloud.wait_host(1, "ready").unwrap();
@@ -140,6 +143,28 @@ fn a_host_comes_back_from_a_power_cut_without_the_front_end() {
     cloud.start_front().unwrap();
     cloud.wait_vm("up", "running").unwrap();
     cloud.wait_vm("down", "off").unwrap();
+    cloud.finish(EXPECTED).unwrap();
+}
+
+#[test]
+fn a_host_without_its_disks_waits_for_them() {
+    let mut cloud = Cloud::with_hosts(1).unwrap();
+    cloud.import_guest().unwrap();
+    cloud.quick_vm("kept", &[]).unwrap();
+    cloud.page(1, "kept", "").unwrap();
+    cloud.power_cut(1).unwrap();
+    let (place, away) = (cloud.path("a1/volumes"), cloud.path("volumes-away"));
+    std::fs::rename(&place, &away).unwrap();
+    cloud.start_agent(1).unwrap();
+    until("the VM to say what is missing", PATIENCE, || {
+        let vm = cloud.json(&["vm", "show", "kept"])?;
+        Ok(vm["why"].as_str().is_some_and(|why| why.contains("file system with the disks mounted")).then_some(()))
+    })
+    .unwrap();
+    assert!(cloud.guests(1).unwrap().is_empty() && !place.exists(), "nothing is made in place of them");
+    std::fs::rename(&away, &place).unwrap();
+    cloud.wait_vm("kept", "running").unwrap();
+    cloud.page(1, "kept", "").unwrap();
     cloud.finish(EXPECTED).unwrap();
 }
 

@@ -7,6 +7,7 @@ use holm_config::Config;
 use holm_linux::LinuxSettings;
 use holm_linux::doctor::Check;
 use holm_model::hosts::Accelerator;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,13 +48,25 @@ pub fn has_joined(config: &Config) -> Result<bool> {
     Ok(holm_agent::join::load(&config.agent.data_dir)?.is_some())
 }
 
+/// The file that a running agent has locked.
+#[must_use]
+pub fn lock(config: &Config) -> PathBuf {
+    config.agent.data_dir.join("lock")
+}
+
 /// Runs the agent until the process is told to end. Guests go on running.
 ///
 /// # Errors
-/// When this machine has not joined, or the ledger or the drivers cannot be opened.
+/// When this machine has not joined, another agent runs, or the ledger or the drivers cannot be opened.
 pub async fn run(config: &Config) -> Result<()> {
     let Some(enrolled) = holm_agent::join::load(&config.agent.data_dir)? else {
         bail!("this machine has joined no cloud: run the line that `holm host join-token` prints");
+    };
+    let Some(_alone) = crate::processes::alone(&lock(config))? else {
+        bail!(
+            "another agent works with {}: there is one per machine, started by `holmd up` or as the unit holm-agent",
+            config.agent.data_dir.display()
+        );
     };
     let drivers = holm_linux::drivers(linux_settings(config))?;
     let dial = TlsDial::new(&enrolled).map_err(anyhow::Error::msg).context("cannot use the stored identity")?;

@@ -109,6 +109,22 @@ impl Service {
     }
 }
 
+/// Takes a lock file for as long as what is returned lives, making it when there is none; `None` when another process
+/// has it.
+///
+/// # Errors
+/// When the file cannot be made or locked.
+pub fn alone(lock: &Path) -> Result<Option<fs::File>> {
+    let cannot = || format!("cannot lock {}", lock.display());
+    let file = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(lock);
+    let file = file.with_context(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(cannot),
+    }
+}
+
 fn stat(pid: u32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command in parentheses may hold blanks and parentheses itself.
@@ -126,6 +142,17 @@ fn is_zombie(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_at_a_time_has_a_lock() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let first = alone(&path).expect("can be made");
+        assert!(first.is_some() && alone(&path).expect("can be asked for").is_none());
+        drop(first);
+        assert!(alone(&path).expect("can be asked for").is_some());
+        assert!(alone(&dir.path().join("missing/lock")).is_err());
+    }
 
     #[test]
     fn a_record_of_another_process_does_not_count() {

@@ -291,7 +291,7 @@ fn public_keys() -> Vec<String> {
 /// Stops agent, front-end and guests. With `purge` removes everything Holm made on this machine.
 ///
 /// # Errors
-/// When something cannot be stopped or removed.
+/// When something cannot be stopped or removed, or an agent or a front-end runs here that [`up`] did not start.
 pub async fn down(config: &Config, purge: bool) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("`holmd down` must run as root: try it with sudo");
@@ -300,6 +300,21 @@ pub async fn down(config: &Config, purge: bool) -> Result<()> {
     // The agent first, or it would start again what is stopped below.
     for service in services(config, &places) {
         service.ensure_stopped(Duration::from_secs(10))?;
+    }
+    // Nor may one that somebody else started, and nothing may be taken away under a running front-end.
+    let mut alone = Vec::new();
+    for (what, unit, lock) in [
+        ("an agent", "holm-agent", crate::agent::lock(config)),
+        ("a front-end", "holm-front", config.front.data_dir.join("holm.db.lock")),
+    ] {
+        let Some(dir) = lock.parent().filter(|dir| dir.exists()) else { continue };
+        match crate::processes::alone(&lock)? {
+            Some(held) => alone.push(held),
+            None => bail!(
+                "{what} that `holmd up` did not start works with {}: stop it first, for example with `systemctl stop {unit}`",
+                dir.display()
+            ),
+        }
     }
     crate::agent::stop_guests(config).await?;
     if !purge {
