@@ -79,7 +79,6 @@ impl Blocks {
                 all()
             }
         };
-        kept.moment = moment.clone();
         for number in stale {
             let pieces = make(number);
             if pieces.is_empty() {
@@ -88,6 +87,8 @@ impl Blocks {
                 kept.blocks.insert(number, Block { sampled: sample(number), pieces });
             }
         }
+        // Only now: whatever stops this half-way, it is done again.
+        kept.moment = moment.clone();
         let pieces = kept.blocks.values().rev().flat_map(|block| &block.pieces).cloned().collect();
         if self.forget.swap(false, Ordering::Relaxed) {
             kept.blocks.clear();
