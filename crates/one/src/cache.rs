@@ -248,7 +248,8 @@ mod tests {
                 exact: &|_| exact,
                 render: &|id| {
                     counted.set(counted.get() + 1);
-                    Split { document: format!("<A>{id}&<B/></A>"), from: 5, to: 9 }
+                    let open = format!("<A>{id}&");
+                    Split { document: format!("{open}<B/></A>"), from: open.len(), to: open.len() + 4 }
                 },
                 measured: &|_| measured,
                 measurement: &|_| {
