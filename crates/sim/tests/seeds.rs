@@ -86,7 +86,8 @@ fn is_noticed_in(script: Script, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn a_vm_that_arrives_without_its_hosts_word_is_noticed() {
-    is_noticed(Sabotage::ArrivesUnasked, 0..20);
+    // One cloud in twenty moves a VM whose guest wrote something.
+    is_noticed(Sabotage::ArrivesUnasked, 40..140);
 }
 
 #[test]
