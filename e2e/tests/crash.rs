@@ -150,7 +150,7 @@ fn a_host_comes_back_from_a_power_cut_without_the_front_end() {
 fn a_host_without_its_disks_waits_for_them() {
     let mut cloud = Cloud::with_hosts(1).unwrap();
     cloud.import_guest().unwrap();
-    cloud.quick_vm("kept", &[]).unwrap();
+    cloud.quick_vm("kept", &["--disk", "size=48M"]).unwrap();
     cloud.page(1, "kept", "").unwrap();
     cloud.power_cut(1).unwrap();
     let (place, away) = (cloud.path("a1/volumes"), cloud.path("volumes-away"));
@@ -165,7 +165,7 @@ fn a_host_without_its_disks_waits_for_them() {
     std::fs::rename(&away, &place).unwrap();
     cloud.wait_vm("kept", "running").unwrap();
     cloud.page(1, "kept", "").unwrap();
-    cloud.finish(EXPECTED).unwrap();
+    cloud.finish(&[EXPECTED, &["was made on this host"]].concat()).unwrap();
 }
 
 #[test]
