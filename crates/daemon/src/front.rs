@@ -13,11 +13,17 @@ use holm_store::{Mode, SqliteJournal, Store};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// The front-end's database.
+#[must_use]
+pub fn database(config: &Config) -> PathBuf {
+    config.front.data_dir.join("holm.db")
+}
 
 /// Runs the front-end until the process is told to end.
 ///
@@ -28,8 +34,9 @@ pub async fn run(config: &Config) -> Result<()> {
     private_dir(&front.data_dir)?;
     private_dir(&front.data_dir.join("images"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let journal = SqliteJournal::open(front.data_dir.join("holm.db"))
-        .with_context(|| format!("cannot open the database {}", front.data_dir.join("holm.db").display()))?;
+    let database = database(config);
+    let journal =
+        SqliteJournal::open(&database).with_context(|| format!("cannot open the database {}", database.display()))?;
     let (journal, commits) = insight::timed(journal);
     let authority = {
         let (dir, names, clock) = (front.data_dir.join("tls"), link_names(front), clock.clone());

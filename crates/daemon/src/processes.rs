@@ -37,7 +37,8 @@ impl Service {
         let record = fs::read_to_string(&self.record).ok()?;
         let (pid, started) = record.trim().split_once(' ')?;
         let pid = pid.parse().ok()?;
-        (start_ticks(pid)?.to_string() == started).then_some(pid)
+        // One that ended and was fetched by nobody, as in containers without an init, does not run either.
+        (start_ticks(pid)?.to_string() == started && !is_zombie(pid)).then_some(pid)
     }
 
     /// Starts it unless it runs. It gets a session of its own, so that closing the terminal does not end it.
@@ -95,7 +96,7 @@ impl Service {
         let raw = i32::try_from(pid).context("a process id fits")?;
         kill(nix::unistd::Pid::from_raw(raw), Signal::SIGTERM)?;
         let asked = Instant::now();
-        while self.pid().is_some() && !is_zombie(pid) {
+        while self.pid().is_some() {
             if asked.elapsed() > grace {
                 kill(nix::unistd::Pid::from_raw(raw), Signal::SIGKILL)?;
             }
@@ -142,6 +143,24 @@ fn is_zombie(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_ended_and_was_not_fetched_does_not_run() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("can be started");
+        let ticks = start_ticks(child.id()).expect("it runs");
+        fs::write(dir.path().join("agent.process"), format!("{} {ticks}", child.id())).expect("written");
+        let service = Service::new("agent", dir.path(), dir.path());
+        assert_eq!(service.pid(), Some(child.id()));
+        child.kill().expect("can be killed");
+        let asked = Instant::now();
+        while !is_zombie(child.id()) && asked.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+        assert!(is_zombie(child.id()));
+        assert_eq!(service.pid(), None);
+        child.wait().expect("can be fetched");
+    }
 
     #[test]
     fn one_at_a_time_has_a_lock() {

@@ -305,7 +305,7 @@ pub async fn down(config: &Config, purge: bool) -> Result<()> {
     let mut alone = Vec::new();
     for (what, unit, lock) in [
         ("an agent", "holm-agent", crate::agent::lock(config)),
-        ("a front-end", "holm-front", config.front.data_dir.join("holm.db.lock")),
+        ("a front-end", "holm-front", holm_store::SqliteJournal::lock_of(&crate::front::database(config))),
     ] {
         let Some(dir) = lock.parent().filter(|dir| dir.exists()) else { continue };
         match crate::processes::alone(&lock)? {

@@ -110,6 +110,14 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
+    /// The file that whoever has a database open has locked.
+    #[must_use]
+    pub fn lock_of(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        name.into()
+    }
+
     /// Opens a database, making it (readable by its owner alone) when there is none, and checks it.
     ///
     /// # Errors
@@ -227,8 +235,7 @@ impl SqliteJournal {
 
 fn lock(path: &Path) -> Result<File, JournalError> {
     let failed = |e: std::io::Error| JournalError::Open { path: path.to_path_buf(), source: e.into() };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    let name = SqliteJournal::lock_of(path);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

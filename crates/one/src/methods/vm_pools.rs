@@ -154,15 +154,15 @@ fn list(request: &Request<'_>, view: &View, whose: Whose, part: Part, state: InS
     found
 }
 
-/// Appends the documents of these VMs.
-pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form: Form, out: &mut Vec<Piece>) {
+/// The documents of these VMs.
+pub(crate) fn documents(request: &Request<'_>, view: &View, vms: &[AnyVm], form: Form) -> Vec<Piece> {
     // For a few VMs it is less to look at their hosts than at all hosts.
     let lost = if vms.len() > FEW { Some(render::lost_hosts(view)) } else { None };
     let is_lost = |any: &AnyVm| match &lost {
         Some(lost) => is_on(any, lost),
         None => render::is_lost(view, any.vm()),
     };
-    out.extend(made(request, view, vms, form, &is_lost));
+    made(request, view, vms, form, &is_lost)
 }
 
 fn is_on(any: &AnyVm, lost: &HashSet<HostId>) -> bool {
@@ -244,9 +244,7 @@ fn pool(request: &Request<'_>, form: Form) -> Result<Answer, Failure> {
         return Ok(pools::answer("VM_POOL", pieces));
     }
     let vms = list(request, &view, whose, part, state);
-    let mut pieces = Vec::with_capacity(vms.len() + 2);
-    documents(request, &view, &vms, form, &mut pieces);
-    Ok(pools::answer("VM_POOL", pieces))
+    Ok(pools::answer("VM_POOL", documents(request, &view, &vms, form)))
 }
 
 /// `(filter flag, first, last, state, search)`
@@ -279,9 +277,8 @@ fn info_set(request: &Request<'_>) -> Result<Answer, Failure> {
     if Order::of(request, &view) == Order::Descending {
         vms.reverse();
     }
-    let mut pieces = Vec::with_capacity(vms.len() + 2);
-    documents(request, &view, &vms, if extended { Form::Full } else { Form::Short }, &mut pieces);
-    Ok(pools::answer("VM_POOL", pieces))
+    let form = if extended { Form::Full } else { Form::Short };
+    Ok(pools::answer("VM_POOL", documents(request, &view, &vms, form)))
 }
 
 /// `(filter flag, seconds)`: -1 all there is, 0 the newest of each VM.
@@ -344,7 +341,7 @@ async fn accounting(request: &Request<'_>) -> Result<Answer, Failure> {
             document = (Some(record.vm), Vec::new());
             // Of a VM that was over long ago only its stays are left.
             if let Ok(any) = super::vms::find(request, &view, record.vm) {
-                documents(request, &view, std::slice::from_ref(&any), Form::Full, &mut document.1);
+                document.1 = documents(request, &view, std::slice::from_ref(&any), Form::Full);
             }
         }
         let mut xml = Xml::with_capacity(512);

@@ -215,9 +215,7 @@ fn info(request: &Request<'_>) -> Result<Answer, Failure> {
     let _decrypt = request.flag_or(2, false)?;
     let view = request.view();
     let any = find(request, &view, id)?;
-    let mut pieces = Vec::with_capacity(3);
-    super::vm_pools::documents(request, &view, &[any], super::vm_pools::Form::Full, &mut pieces);
-    Ok(Answer::Pieces(pieces))
+    Ok(Answer::Pieces(super::vm_pools::documents(request, &view, &[any], super::vm_pools::Form::Full)))
 }
 
 /// `(id)`
