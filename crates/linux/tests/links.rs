@@ -186,6 +186,58 @@ fn networks_and_ports_come_stay_and_go_without_a_trace() {
     });
 }
 
+#[test]
+fn the_host_knows_its_guests_without_asking() {
+    if outside("the_host_knows_its_guests_without_asking") {
+        return;
+    }
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let links = HostLinks::new(&ground(directory.path()));
+        links.ensure_network(&nat(0)).await.expect("made");
+        let known = || {
+            let mut all: Vec<String> = sh("ip neigh show dev hb0; ip -6 neigh show dev hb0")
+                .lines()
+                .filter(|line| line.ends_with("PERMANENT"))
+                .map(|line| line.replace(" lladdr ", "=").replace(" PERMANENT", ""))
+                .collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        let (mac1, mac2) = ("02:00:0a:46:00:0b", "02:00:0a:46:00:0c");
+        let of = |mac: &str, addresses: &[&str]| addresses.iter().map(|a| format!("{a}={mac}")).collect::<Vec<_>>();
+
+        let mut one = port(1, 0);
+        links.ensure_port(&one).await.expect("made");
+        assert_eq!(known(), of(mac1, &["10.70.0.11", "fd70::11"]));
+        links.ensure_port(&port(2, 0)).await.expect("made");
+        // An alias comes, and goes to the other guest.
+        one.nic.more_ip4 = vec!["10.70.0.99".parse().expect("an address")];
+        links.ensure_port(&one).await.expect("changed");
+        let both = |first: &[&str], second: &[&str]| {
+            let mut all = [of(mac1, first), of(mac2, second)].concat();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(known(), both(&["10.70.0.11", "10.70.0.99", "fd70::11"], &["10.70.0.12", "fd70::12"]));
+        one.nic.more_ip4.clear();
+        links.ensure_port(&one).await.expect("changed");
+        let mut two = port(2, 0);
+        two.nic.more_ip4 = vec!["10.70.0.99".parse().expect("an address")];
+        links.ensure_port(&two).await.expect("changed");
+        assert_eq!(known(), both(&["10.70.0.11", "fd70::11"], &["10.70.0.12", "10.70.0.99", "fd70::12"]));
+
+        links.ensure_ports_absent(VmId(1)).await.expect("removed");
+        assert_eq!(known(), of(mac2, &["10.70.0.12", "10.70.0.99", "fd70::12"]));
+        // Somebody else tidied up; nothing comes of it.
+        sh("ip neigh del 10.70.0.12 dev hb0");
+        links.ensure_ports_absent(VmId(2)).await.expect("removed");
+        assert_eq!(known(), Vec::<String>::new());
+        links.ensure_network_absent(NetworkId(0)).await.expect("removed");
+    });
+}
+
 /// A guest as a namespace behind a veth pair whose near end stands in for the tap: same bridge, same rules.
 fn guest(vm: u32, mac: &str, addresses: &[&str]) {
     let port = format!("ht{vm}-0");

@@ -275,6 +275,12 @@ impl NicPlan {
     pub fn new(id: u32, network: NetworkId, mac: MacAddr, ip4: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>) -> Self {
         Self { id, network, mac, ip4, ip6, more_ip4: Vec::new(), more_ip6: Vec::new() }
     }
+
+    /// Every address it may use.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ip4 = self.ip4.iter().chain(&self.more_ip4).copied().map(IpAddr::from);
+        ip4.chain(self.ip6.iter().chain(&self.more_ip6).copied().map(IpAddr::from))
+    }
 }
 
 /// The files a guest reads about itself, as text, ready to be written on two small ISO 9660 media.

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 use holm_driver::{Fault, Links, LinksSeen, Port};
 use holm_model::host_plan::{Guard, NetworkPlan};
 use holm_model::networks::NetworkKind;
+use holm_model::networks::MacAddr;
 use holm_model::{NetworkId, VmId};
 use names::Owner;
 use netlink::{Link, Netlink};
@@ -552,7 +553,12 @@ impl Inner {
             .attach(link.index, &names::alias(&self.instance, owner), mtu, bridge.index)
             .await
             .map_err(io_fault(&what))?;
-        held.state.ports.insert(name.clone(), record);
+        let before = held.state.ports.insert(name.clone(), record);
+        if network.plan.spec.kind == NetworkKind::Nat {
+            let gone = before.iter().flat_map(|port| port.nic.addresses()).filter(|ip| nic.addresses().all(|a| a != *ip));
+            neighbours(&netlink, bridge.index, gone, None).await;
+            neighbours(&netlink, bridge.index, nic.addresses(), Some(nic.mac)).await;
+        }
         self.serve(&mut held, nic.network)?;
         Self::save(&mut held)?;
         Ok(name)
@@ -589,6 +595,12 @@ impl Inner {
         for name in &names {
             if let Some(port) = held.state.ports.remove(name) {
                 networks.insert(port.nic.network);
+                let network = held.state.networks.get(&port.nic.network);
+                if let Some(record) = network.filter(|record| record.plan.spec.kind == NetworkKind::Nat)
+                    && let Some(bridge) = links.iter().find(|link| link.name == record.bridge)
+                {
+                    neighbours(&netlink, bridge.index, port.nic.addresses(), None).await;
+                }
                 self.forget_lease(&mut held, &port);
             }
         }
@@ -720,6 +732,20 @@ impl Inner {
         match std::fs::remove_dir_all(&self.directory) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_fault("remove the network's record")(e)),
             _ => Ok(removed),
+        }
+    }
+}
+
+/// Has the host know these addresses as one guest's, or forget whose they are. Where that fails it has to ask, as hosts
+/// do that know nothing.
+async fn neighbours(netlink: &Netlink, bridge: u32, addresses: impl Iterator<Item = IpAddr>, owner: Option<MacAddr>) {
+    for address in addresses {
+        let done = match owner {
+            Some(mac) => netlink.know(bridge, address, mac.0).await,
+            None => netlink.forget(bridge, address).await,
+        };
+        if let Err(error) = done {
+            tracing::debug!(%address, %error, "the host keeps to asking for a guest's address");
         }
     }
 }

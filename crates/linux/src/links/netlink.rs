@@ -225,4 +225,20 @@ impl Netlink {
             other => other,
         }
     }
+
+    /// Says for good whose an address behind an interface is: the host never has to ask the guests for it, which it does
+    /// once a second at most and so may meet a guest that starts a second late.
+    pub async fn know(&self, index: u32, address: IpAddr, owner: [u8; 6]) -> io::Result<()> {
+        let request = self.handle.neighbours().add(index, address).link_layer_address(&owner).replace();
+        request.execute().await.map_err(failed)
+    }
+
+    /// Takes back what [`Self::know`] said; content when nothing is known.
+    pub async fn forget(&self, index: u32, address: IpAddr) -> io::Result<()> {
+        let message = self.handle.neighbours().add(index, address).message_mut().clone();
+        match self.handle.neighbours().del(message).execute().await.map_err(failed) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound || absent(&e) => Ok(()),
+            other => other,
+        }
+    }
 }
