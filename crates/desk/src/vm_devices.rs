@@ -175,7 +175,7 @@ impl Desk {
             hand.only(VmVerb::PciAttach, COLD)?;
             check_pci(&hand.asked.caller)?;
             let mut spec = hand.vm.spec.clone();
-            let hardware = &mut spec.hardware;
+            let hardware = &mut *spec.hardware;
             hardware.pci.push(PciSpec { id: hardware.free_pci(), ..device });
             hardware.next_pci = hardware.free_pci();
             hand.bind(&spec)?;

@@ -198,6 +198,7 @@ fn the_host_knows_its_guests_without_asking() {
         let known = || {
             let mut all: Vec<String> = sh("ip neigh show dev hb0; ip -6 neigh show dev hb0")
                 .lines()
+                .map(str::trim_end)
                 .filter(|line| line.ends_with("PERMANENT"))
                 .map(|line| line.replace(" lladdr ", "=").replace(" PERMANENT", ""))
                 .collect();

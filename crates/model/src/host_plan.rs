@@ -8,7 +8,7 @@ use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
 use crate::samples::Samples;
 use crate::security_groups::{Direction, Protocol};
-use crate::vms::{Bound, Export, Firmware, Hardware, Machine, Parcel, Power, RestartPolicy, Revert, VmStatus};
+use crate::vms::{Bound, DiskLimits, Export, Firmware, Hardware, Machine, NicLimits, NicModel, Parcel, Power, RestartPolicy, Revert, VmStatus};
 use crate::{CpuShare, HostId, NetworkId, SecurityGroupId, VmId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -202,6 +202,9 @@ pub struct DiskPlan {
     /// The last wish to go back to one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert: Option<Revert>,
+    /// How much it may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<DiskLimits>>,
 }
 
 impl DiskPlan {
@@ -217,6 +220,7 @@ impl DiskPlan {
             cdrom: false,
             snapshots: Vec::new(),
             revert: None,
+            limits: None,
         }
     }
 }
@@ -267,13 +271,20 @@ pub struct NicPlan {
     /// Further IPv6 addresses it may use (its aliases).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more_ip6: Vec<Ipv6Addr>,
+    /// What it looks like to the guest.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub model: NicModel,
+    /// How much may go through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<NicLimits>>,
 }
 
 impl NicPlan {
     /// A card with these addresses and no others.
     #[must_use]
     pub fn new(id: u32, network: NetworkId, mac: MacAddr, ip4: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>) -> Self {
-        Self { id, network, mac, ip4, ip6, more_ip4: Vec::new(), more_ip6: Vec::new() }
+        let model = NicModel::default();
+        Self { id, network, mac, ip4, ip6, more_ip4: Vec::new(), more_ip6: Vec::new(), model, limits: None }
     }
 
     /// Every address it may use.

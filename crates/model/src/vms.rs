@@ -28,8 +28,8 @@ use crate::clusters::PlacementPolicy;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, TemplateId,
-    Timestamp, Trouble, VmGroupId, VmId, Word,
+    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, Rare, SecurityGroupId,
+    TemplateId, Timestamp, Trouble, VmGroupId, VmId, Word,
 };
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -344,8 +344,8 @@ pub struct VmSpec {
     /// Whether it has a screen, reached over VNC.
     pub graphics: bool,
     /// The details of the virtual hardware.
-    #[serde(default, skip_serializing_if = "Hardware::is_plain")]
-    pub hardware: Hardware,
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub hardware: Rare<Hardware>,
     /// Where it may run.
     pub placement: PlacementRule,
     /// What it should do.
@@ -393,7 +393,7 @@ impl VmSpec {
             nics: Vec::new(),
             context: Context { network: true, ..Context::default() },
             graphics: false,
-            hardware: Hardware::default(),
+            hardware: Rare::default(),
             placement: PlacementRule::default(),
             power: Power::On,
             boot_seq: 1,
@@ -617,7 +617,7 @@ pub struct Vm {
     /// The number of the next scheduled action.
     pub next_scheduled: u32,
     /// What its host has been asked to do and has not yet said whether it could.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<Box<Attempt>>,
     /// What of its host is its own beyond an amount; written by the engine when it places the VM.
     pub bound: Bound,
     /// What of it is on its way while it moves.
@@ -725,6 +725,7 @@ mod context;
 mod draft;
 mod hardware;
 mod history;
+mod limits;
 mod moving;
 mod phase;
 mod status;
@@ -735,6 +736,7 @@ pub use hardware::{
     PinPolicy, Video, VideoKind,
 };
 pub use history::{Attempt, EndedVm, LastAction, PlacementRecord, Undo, VmVerb};
+pub use limits::{Bandwidth, DiskLimits, NicLimits, NicModel, Throttle};
 pub use moving::{Luggage, Parcel, Part, Remains, Stored};
 pub use phase::{VmPhase, VmState};
 pub use status::{ExportState, ExportStatus, Failure, Observed, VmStatus};

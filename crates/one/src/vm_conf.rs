@@ -89,8 +89,9 @@ impl Conf {
             }
         }
         // Devices of the host have methods of their own.
-        let Hardware { pci, next_pci, .. } = std::mem::take(&mut spec.hardware);
-        spec.hardware = Hardware { pci, next_pci, ..hardware::read(attributes, spec.vcpus, spec.memory_mib)? };
+        let Hardware { pci, next_pci, .. } = std::mem::take(&mut *spec.hardware);
+        let hardware = hardware::read(attributes, spec.vcpus, spec.memory_mib)?;
+        spec.hardware = Hardware { pci, next_pci, ..hardware }.into();
         if let Some(given) = self.context {
             let mut pairs: Vec<(Word, Word)> = Vec::new();
             if self.append {

@@ -4,7 +4,7 @@ use crate::{context, vm};
 use holm_model::host_plan::{BootPlan, Bus, ContextFiles, DiskPlan, HostPlan, ImageRef, NetworkPlan, NicPlan, VmPlan};
 use holm_model::images::{Image, ImageContent, ImageOrigin, ImagePhase};
 use holm_model::networks::Network;
-use holm_model::vms::{Boot, Bound, DiskSpec, Hardware, Observed, Power, Vm, VmPhase};
+use holm_model::vms::{Boot, Bound, DiskLimits, DiskSpec, Hardware, NicLimits, NicModel, Observed, Power, Vm, VmPhase};
 use holm_model::{HostId, ImageId, NetworkId, World};
 use std::collections::BTreeSet;
 
@@ -107,6 +107,8 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
             cdrom: disk.cdrom,
             snapshots: disk.snapshots.iter().map(|snapshot| snapshot.id).collect(),
             revert: disk.revert,
+            // What does not make sense was refused when it was asked for; of what older releases let pass nothing holds.
+            limits: DiskLimits::of(&disk.attributes).ok().flatten().map(Box::new),
             ..DiskPlan::new(disk.id, base, disk.size_mib)
         });
     }
@@ -115,7 +117,7 @@ pub fn describe(vm: &Vm, world: &dyn World) -> Option<VmPlan> {
     let awaits = |id: ImageId| world.image(id).is_some_and(|image| image.phase == ImagePhase::Awaiting);
     let exports = spec.exports.iter().filter(|export| awaits(export.image)).cloned().collect();
     // What the VM wants of devices has become what it has.
-    let hardware = Hardware { pci: Vec::new(), next_pci: 0, ..spec.hardware.clone() };
+    let hardware = Hardware { pci: Vec::new(), next_pci: 0, ..Hardware::clone(&spec.hardware) };
     Some(VmPlan {
         id: vm.id,
         name: vm.meta.name.to_string(),
@@ -163,17 +165,21 @@ fn nics(vm: &Vm, world: &dyn World) -> Vec<NicPlan> {
     let lease = |id: u32, network: NetworkId| vm.leases.iter().find(|l| l.nic == id && l.network == network);
     let cards = vm.spec.nics.iter().filter(|nic| nic.alias_of.is_none());
     cards
-        .filter_map(|nic| lease(nic.id, nic.network))
-        .map(|l| {
+        .filter_map(|nic| Some((nic, lease(nic.id, nic.network)?)))
+        .map(|(nic, l)| {
             let aliases = || {
                 let of = vm.spec.nics.iter().filter(|nic| nic.alias_of == Some(l.nic));
                 of.filter_map(|nic| lease(nic.id, nic.network))
             };
+            let network = world.network(l.network);
+            let limits = NicLimits::of(&nic.attributes, |name| network?.meta.attributes.text(name)).unwrap_or_default();
             NicPlan {
+                model: NicModel::of(&nic.attributes).unwrap_or_default(),
+                limits: (limits != NicLimits::default()).then(|| Box::new(limits)),
                 more_ip4: aliases().filter_map(|a| a.ip4).collect(),
                 more_ip6: l.ula.into_iter().chain(aliases().flat_map(|a| a.ip6.into_iter().chain(a.ula))).collect(),
                 // Cards of a reserved network are on the bridge of the one it was reserved from.
-                ..NicPlan::new(l.nic, world.network(l.network).map_or(l.network, Network::root), l.mac, l.ip4, l.ip6)
+                ..NicPlan::new(l.nic, network.map_or(l.network, Network::root), l.mac, l.ip4, l.ip6)
             }
         })
         .collect()

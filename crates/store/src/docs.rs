@@ -172,7 +172,7 @@ document! {
         #[serde(default)]
         next_scheduled: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        attempt: Option<Attempt>,
+        attempt: Option<Box<Attempt>>,
         #[serde(default, skip_serializing_if = "Bound::is_empty")]
         bound: Bound,
         #[serde(default, skip_serializing_if = "Luggage::is_empty")]

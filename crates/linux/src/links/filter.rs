@@ -12,6 +12,7 @@
 //!
 //! A verdict `accept` here never overrules another table's `drop`.
 
+use super::rate;
 use super::state::{NetworkRecord, PortRecord};
 use crate::run::{self, RunError};
 use holm_model::networks::NetworkKind;
@@ -87,6 +88,9 @@ pub fn add_port(instance: &str, name: &str, port: &PortRecord, router: Option<Ip
         "ether type ip6 udp sport 547 counter drop".to_owned(),
         "ether type ip6 icmpv6 type { nd-router-advert, nd-redirect } counter drop".to_owned(),
     ];
+    if let Some(outbound) = nic.limits.as_ref().and_then(|limits| limits.outbound) {
+        rules.extend(rate::drops(&outbound));
+    }
     let arp_from = |who: &str| format!("ether type arp arp saddr ether {mac} {who}accept");
     let ip4: Vec<Ipv4Addr> = nic.ip4.iter().chain(&nic.more_ip4).copied().collect();
     let ip6: Vec<Ipv6Addr> = nic.ip6.iter().chain(&nic.more_ip6).copied().collect();

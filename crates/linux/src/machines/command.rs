@@ -10,7 +10,7 @@ use holm_driver::{Fault, MachineOrder};
 use holm_model::VmId;
 use holm_model::host_plan::{BootPlan, Bus};
 use holm_model::hosts::Accelerator;
-use holm_model::vms::{BootDevice, Firmware, Machine, Power};
+use holm_model::vms::{BootDevice, Firmware, Machine, NicModel, Power};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -183,6 +183,12 @@ fn check(order: &MachineOrder, around: &Surroundings) -> Result<(), Fault> {
         }
         if plan.graphics {
             return refuse("machine type microvm has no screen; leave graphics off, or use machine type q35");
+        }
+        if let Some(nic) = plan.nics.iter().find(|nic| nic.model != NicModel::Virtio) {
+            let model = nic.model.word();
+            return refuse(&format!(
+                "machine type microvm has no network card of model {model}; use virtio, or machine type q35"
+            ));
         }
         if !plan.bound.pci.is_empty() {
             return refuse("machine type microvm has no PCI devices; use machine type q35");

@@ -7,6 +7,7 @@
 use holm_driver::MachineOrder;
 use holm_model::VmId;
 use holm_model::host_plan::{Bus, DiskPlan, NicPlan};
+use holm_model::vms::NicModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -178,9 +179,11 @@ pub fn scsi_device(q35: bool, sockets: &Sockets) -> Value {
 #[must_use]
 pub fn nic_device(nic: &NicPlan, mtu: u16, q35: bool, sockets: &Sockets) -> Value {
     let id = nic_id(nic.id);
-    let mut device =
-        json!({ "driver": virtio("net", q35), "netdev": net_id(nic.id), "id": id, "mac": nic.mac.to_string() });
-    if mtu != 1500 {
+    let virtual_card = nic.model == NicModel::Virtio;
+    let driver = if virtual_card { virtio("net", q35) } else { nic.model.word().to_owned() };
+    let mut device = json!({ "driver": driver, "netdev": net_id(nic.id), "id": id, "mac": nic.mac.to_string() });
+    // Cards that exist do not learn it from the host.
+    if mtu != 1500 && virtual_card {
         device["host_mtu"] = json!(mtu);
     }
     if q35 {

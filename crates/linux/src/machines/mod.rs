@@ -44,6 +44,7 @@ mod serial;
 mod shape;
 mod snapshots;
 mod start;
+mod throttle;
 mod tool;
 mod watch;
 

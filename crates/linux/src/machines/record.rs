@@ -138,10 +138,12 @@ pub(super) fn shape(plan: &VmPlan) -> VmPlan {
         disk.size_mib = 0;
         disk.snapshots.clear();
         disk.revert = None;
+        disk.limits = None;
     }
     for nic in &mut plan.nics {
         nic.more_ip4.clear();
         nic.more_ip6.clear();
+        nic.limits = None;
     }
     plan.snapshots.clear();
     plan.revert = None;

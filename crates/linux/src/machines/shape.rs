@@ -10,6 +10,7 @@ use super::driver::{COMMAND_LIMIT, told};
 use super::guest::{Guest, Live};
 use super::qmp::{Qmp, QmpError};
 use super::record::Started;
+use super::throttle;
 use crate::links::tap;
 use crate::volumes::header;
 use holm_driver::{Fault, MachineOrder, Shape};
@@ -82,6 +83,8 @@ pub(super) async fn follow(guest: &Guest, live: &Live, order: &MachineOrder) -> 
     } else {
         change.grow(order).await?;
     }
+    let refused = throttle::ensure(&change.qmp, &order.plan.disks).await.map_err(|e| told(vm, "limit the disks of", &e))?;
+    change.undone.extend(refused);
     let nics = there.devices.iter().filter_map(|d| d.strip_prefix("nic-")?.parse().ok()).collect();
     let undone = (!change.undone.is_empty()).then(|| format!("VM {vm}: {}", change.undone.join("; ")));
     Ok(Shape { restart_needed: change.restart_needed, undone, nics })

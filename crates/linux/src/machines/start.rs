@@ -9,13 +9,15 @@
 //! the moment QEMU gives it, without polling for a file to appear.
 
 use super::command::{self, Sockets, Surroundings};
+use super::driver::COMMAND_LIMIT;
 use super::guest::{Dirs, Found, Guest, Live};
 use super::identity::{self, Handle, Lock};
 use super::qmp::QmpError;
 use super::record::{self, EndedNote, Started};
 use super::watch::Office;
-use super::{affinity, cgroups, devices, launch, logs, pci, qemu, save};
+use super::{affinity, cgroups, devices, launch, logs, pci, qemu, save, throttle};
 use holm_driver::{Fault, MachineOrder, MachineSeen};
+use holm_model::host_plan::VmPlan;
 use holm_model::hosts::Accelerator;
 use holm_model::vms::{Firmware, Power};
 use holm_model::{Timestamp, VmId};
@@ -83,7 +85,7 @@ pub(super) async fn ensure(
             };
         };
         let resumes = ready.memory.is_some();
-        match fork(office, guest, ready, order.plan.power != Power::Paused).await {
+        match fork(office, guest, ready, &order.plan).await {
             Ok(seen) => return Ok(seen),
             Err(fault) if resumes && save::is_broken(&fault) => {
                 tracing::warn!(vm = vm.0, "saved memory cannot be used: {fault}");
@@ -219,8 +221,8 @@ pub(super) fn limits(order: &MachineOrder, accelerator: Accelerator) -> cgroups:
 }
 
 /// The fork, and what follows until the guest runs.
-async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool) -> Result<MachineSeen, Fault> {
-    let vm = guest.vm;
+async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, plan: &VmPlan) -> Result<MachineSeen, Fault> {
+    let (vm, runs) = (guest.vm, plan.power != Power::Paused);
     let Ready { program, argv, lock, control, memory, joins, stderr, stderr_from, mut started } = ready;
     let resumes = memory.is_some();
     let mut command = Command::new(&program);
@@ -264,7 +266,7 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
             };
             match went_on {
                 Ok(()) => {
-                    tie(guest, &live).await;
+                    settle(guest, &live, plan).await;
                     return seen(office, guest).await;
                 }
                 Err(fault) if live.handle.is_alive() => return Err(fault),
@@ -275,7 +277,7 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
     };
     match greeting {
         Ok(status) => {
-            tie(guest, &live).await;
+            settle(guest, &live, plan).await;
             Ok(guest.told(&live, &status))
         }
         Err(QmpError::Closed(_)) if tokio::time::timeout(limit, live.noted()).await.is_ok() => {
@@ -298,14 +300,23 @@ async fn fork(office: &Arc<Office>, guest: &Arc<Guest>, ready: Ready, runs: bool
     }
 }
 
-/// Ties the guest's processors to the host's as it was started to be. A guest that cannot be tied runs all the same, and
-/// says so.
-async fn tie(guest: &Guest, live: &Live) {
+/// What is said of a process from outside once it runs: which processors it may use and how much its disks may do. A guest
+/// of which that cannot be said runs all the same, and tells so.
+async fn settle(guest: &Guest, live: &Live, plan: &VmPlan) {
     let Some(started) = live.started() else { return };
-    let Err(why) = affinity::ensure(guest, live.handle.key.pid, &started.plan.bound).await else { return };
-    tracing::warn!(vm = guest.vm.0, "processors could not be tied: {why}");
-    let remark = format!("its processors could not be tied to those of the host: {why}");
-    let remark = Some(started.remark.as_ref().map_or_else(|| remark.clone(), |before| format!("{before}; {remark}")));
+    let mut remarks: Vec<String> = started.remark.iter().cloned().collect();
+    if let Err(why) = affinity::ensure(guest, live.handle.key.pid, &started.plan.bound).await {
+        remarks.push(format!("its processors could not be tied to those of the host: {why}"));
+    }
+    if plan.disks.iter().any(|disk| disk.limits.is_some()) {
+        let said = async { throttle::ensure(&guest.session(COMMAND_LIMIT).await?, &plan.disks).await };
+        remarks.extend(said.await.unwrap_or_else(|e| vec![format!("its disks could not be limited: {e}")]));
+    }
+    if remarks.len() == usize::from(started.remark.is_some()) {
+        return;
+    }
+    let remark = Some(remarks.join("; "));
+    tracing::warn!(vm = guest.vm.0, remark, "a guest runs otherwise than it should");
     if let Err(e) = live.restate(&guest.dirs, Started { remark, ..started }) {
         tracing::warn!(vm = guest.vm.0, "the record of a new process could not be completed: {e}");
     }

@@ -1,8 +1,8 @@
 //! Unchecked requests for VMs, and how they become specs.
 
 use super::{
-    Boot, Context, DiskSpec, Firmware, Hardware, Machine, NicSpec, PlacementPolicy, PlacementRule, Power,
-    RestartPolicy, RoleRef, VmSpec,
+    Boot, Context, DiskLimits, DiskSpec, Firmware, Hardware, Machine, NicLimits, NicModel, NicSpec, PlacementPolicy,
+    PlacementRule, Power, RestartPolicy, RoleRef, VmSpec,
 };
 use crate::images::ImageKind;
 use crate::networks::MacAddr;
@@ -188,6 +188,7 @@ impl DiskDraft {
             }
         };
         check_members(field, &self.attributes)?;
+        DiskLimits::of(&self.attributes).map_err(|invalid| invalid.within(field))?;
         let cdrom = image.is_some_and(|image| image.kind == ImageKind::Cdrom);
         let read_only = cdrom || image.is_some_and(|image| image.read_only);
         Ok(DiskSpec {
@@ -217,6 +218,7 @@ impl NicDraft {
             return Err(Invalid::new(format!("{field}.alias_of"), of, wrong, "Name a card that is no alias.").into());
         }
         check_members(field, &self.attributes)?;
+        check_card(&self.attributes).map_err(|invalid| invalid.within(field))?;
         let mut security_groups = Vec::with_capacity(self.security_groups.len());
         for name in &self.security_groups {
             let group = names.security_group(&format!("{field}.security_groups"), name)?;
@@ -240,6 +242,12 @@ impl NicDraft {
             ..NicSpec::new(id, network)
         })
     }
+}
+
+/// What a card says of its model and its bandwidth.
+fn check_card(attributes: &[(Word, Word)]) -> Result<(), Invalid> {
+    NicModel::of(attributes)?;
+    NicLimits::of(attributes, |_| None).map(drop)
 }
 
 /// What a device carries in the terms of its door must stay small.
@@ -312,7 +320,7 @@ impl VmDraft {
             nics,
             context: self.context,
             graphics: self.graphics,
-            hardware: self.hardware,
+            hardware: self.hardware.into(),
             placement: PlacementRule {
                 host: self.host.map(|host| names.host("host", &host)).transpose()?,
                 cluster: self.cluster.map(|cluster| names.cluster("cluster", &cluster)).transpose()?,

@@ -3,8 +3,9 @@
 //! Everything here has a usual value, so that a VM of which nobody says anything has the plain machine that Holm gives
 //! to all. What is here is what a host can really do; a door refuses what it cannot, instead of keeping it unread.
 
-use crate::{Invalid, Word};
+use crate::{Invalid, Usual, Word};
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Something the firmware may boot from.
@@ -234,13 +235,14 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(inside)
 }
 
-impl Hardware {
-    /// Whether nobody has said anything about it.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        crate::is_default(self)
+impl Usual for Hardware {
+    fn usual() -> &'static Self {
+        static USUAL: LazyLock<Hardware> = LazyLock::new(Hardware::default);
+        &USUAL
     }
+}
 
+impl Hardware {
     /// The number a new PCI device gets. No number is used twice.
     #[must_use]
     pub fn free_pci(&self) -> u32 {

@@ -230,7 +230,7 @@ pub(super) fn turn_back(vm: &mut Vm, back: Back, why: &str, revision: u64, now: 
     if back == Back::Failed {
         let verb = VmVerb::Migrate;
         let failed = Some(why.to_owned());
-        vm.attempt = Some(Attempt { verb, generation: vm.generation, undo: Undo::Nothing, failed });
+        vm.attempt = Some(Box::new(Attempt { verb, generation: vm.generation, undo: Undo::Nothing, failed }));
         vm.trouble = Some(Trouble { class: TroubleClass::Transient, since: now, attempts, why: why.to_owned() });
     }
     enter(vm, VmPhase::Parked(from), revision, now);

@@ -23,7 +23,7 @@ pub fn without_effect(vm: &Vm) -> bool {
 pub fn begin(vm: &mut Vm, verb: VmVerb, undo: Undo) {
     changed(vm);
     vm.attempt = match vm.phase {
-        VmPhase::On(_) => Some(Attempt { verb, generation: vm.generation, undo, failed: None }),
+        VmPhase::On(_) => Some(Box::new(Attempt { verb, generation: vm.generation, undo, failed: None })),
         _ => None,
     };
     if vm.attempt.is_none() {
