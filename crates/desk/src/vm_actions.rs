@@ -245,25 +245,12 @@ impl Desk {
         .await
     }
 
-    /// Places a VM on this host, once: a VM that waits, is held, or gave up its host.
+    /// Places a VM, once: one that waits, is held, or gave up its host.
     ///
     /// # Errors
-    /// `Conflict` when the VM is on a host, or is to run on another one only.
+    /// `Conflict` when the VM is on a host, is to run on another one only, or when the datastore or a network is not for
+    /// it.
     pub async fn vm_deploy(
-        &self,
-        caller: &Caller,
-        intent: &Intent,
-        id: VmId,
-        host: HostId,
-    ) -> Result<Accepted<Vm>, Error> {
-        self.vm_deploy_as(caller, intent, id, Deployment::to(host)).await
-    }
-
-    /// Like [`Self::vm_deploy`], with more said about it.
-    ///
-    /// # Errors
-    /// As there, and when the datastore or a network is not for it.
-    pub async fn vm_deploy_as(
         &self,
         caller: &Caller,
         intent: &Intent,
@@ -284,22 +271,26 @@ impl Desk {
         .await
     }
 
-    /// Moves a VM with everything it has to another host, stopped on the way as `how` says.
+    /// Moves a VM with everything it has to another host, stopped on the way as `how` says. Its networks go with it.
     ///
     /// # Errors
-    /// `Conflict` when the VM's state is not one for it, when that host cannot run it now, and for `live`.
+    /// `Conflict` when the VM's state is not one for it, when that host cannot run it now, for `live`, and when the
+    /// datastore is not for it.
     pub async fn vm_migrate(
         &self,
         caller: &Caller,
         intent: &Intent,
         id: VmId,
-        host: HostId,
+        to: Deployment,
         live: bool,
         how: Power,
     ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::Migrate, move |hand| {
-            find_id::<Host>(hand.tx, &hand.asked.caller, host, Access::Manage).map_err(|e| e.field("host"))?;
+            let Deployment { host, forced, datastore, networks: _ } = to;
+            check_destination(hand, host, datastore)?;
             vm_actions::migrate(&mut hand.vm, hand.standing, host, live, how)?;
+            hand.vm.spec.placement.forced = forced;
+            hand.vm.spec.placement.datastore = datastore;
             // Said before anything is stopped for it.
             if let Err(why) = holm_plan::placement::still_fits(&hand.vm, host, &**hand.tx) {
                 return Err(Error::new(ErrorKind::Conflict, format!("{}: {why}", vm_actions::called(&hand.vm)))

@@ -408,7 +408,7 @@ impl Desk {
             spec.restart = change.restart.unwrap_or(spec.restart);
             spec.graphics = change.graphics.unwrap_or(spec.graphics);
             if let Some(context) = change.context {
-                spec.context = context;
+                spec.context = context.into();
             }
             check_expressions([
                 change.requirements.as_deref(),

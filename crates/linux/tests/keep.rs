@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use holm_driver::{Drivers, Fault, Fetch, FetchStream, MachineOrder, Port, RunState};
+use holm_linux::machines::qmp::Qmp;
 use holm_linux::{LinuxSettings, first_image};
 use holm_model::host_plan::{
     BootPlan, Bus, ContextFiles, DiskPlan, ImageRef, NetworkPlan, NicPlan, SnapshotRef, VmPlan,
@@ -11,13 +12,13 @@ use holm_model::host_plan::{
 use holm_model::hosts::Accelerator;
 use holm_model::images::ImageFormat;
 use holm_model::networks::{MacAddr, NetworkDraft, NetworkSpec};
-use holm_model::vms::{Export, Firmware, Machine, Power, RestartPolicy};
+use holm_model::vms::{DiskLimits, Export, Firmware, Machine, NicModel, Power, RestartPolicy, Throttle};
 use holm_model::{CpuShare, ImageId, NetworkId, VmId};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -261,6 +262,89 @@ fn a_guest_sees_disks_and_cards_come_and_go() {
         assert_eq!((seen.pid, seen.state), (pid, RunState::Running), "the guest was restarted");
         let bytes = std::fs::read(&large.disks[1]).expect("the disk's file");
         assert!(bytes.windows(9).any(|w| w == b"kept-here"), "what the guest wrote is not on the disk");
+        ground.end().await;
+    });
+}
+
+/// What QEMU holds the guest's first disk to, bytes a second.
+async fn held_to(ground: &Ground) -> u64 {
+    let control = ground.settings.run_dir.join("vm").join(VM.to_string()).join("control");
+    let stream = tokio::net::UnixStream::connect(control).await.expect("QEMU listens");
+    let told = Qmp::once(stream, "query-block", serde_json::json!({}), PATIENCE).await.expect("it tells");
+    let all = told.as_array().expect("a list");
+    let disk = all.iter().find(|device| device["qdev"].as_str().is_some_and(|path| path.contains("/vd-0/")));
+    disk.expect("the disk")["inserted"]["bps"].as_u64().expect("a number")
+}
+
+#[test]
+fn disks_are_held_to_their_limits_and_cards_are_of_their_models() {
+    inside("disks_are_held_to_their_limits_and_cards_are_of_their_models", async |mut ground| {
+        let models = NicModel::ALL.iter().zip(0..);
+        let cards: Vec<NicPlan> = models
+            .map(|((_, model), id)| NicPlan {
+                model: *model,
+                ..NicPlan::new(id, NetworkId(0), MacAddr::for_nic(VM, id, None), None, None)
+            })
+            .collect();
+        let plain = ground.boot_disk();
+        let disk = |rate: u64| {
+            let bytes = [Throttle { rate, ..Throttle::default() }, Throttle::default(), Throttle::default()];
+            let limits = DiskLimits { bytes, ..DiskLimits::default() };
+            DiskPlan { limits: Some(Box::new(limits)), ..plain.clone() }
+        };
+        // Booting reads some 4 MiB.
+        let slow = ground.order(vec![disk(3 << 20)], cards.clone()).await;
+        let begun = Instant::now();
+        ground.start(&slow).await;
+        eprintln!("from a disk of 3 MiB a second it booted within {:?}", begun.elapsed());
+        assert_eq!(held_to(&ground).await, 3 << 20);
+        let read = "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda of=/dev/null bs=1M count=15 2>&1";
+        let begun = Instant::now();
+        ground.shell_says(read, "15+0 records in").await;
+        let limited = begun.elapsed();
+        assert!(limited > Duration::from_secs(4), "15 MiB came within {limited:?}");
+
+        // As the hardware would say: maker and model, of those with a number of their own.
+        let seen =
+            ground.shell("cd /sys/bus/pci/devices; for d in *; do cat $d/vendor $d/device | tr '\\n' ' '; done").await;
+        for (maker, model) in [
+            ("0x1af4", "0x1041"),
+            ("0x8086", "0x100e"),
+            ("0x8086", "0x10d3"),
+            ("0x8086", "0x1229"),
+            ("0x8086", "0x1209"),
+            ("0x10ec", "0x8029"),
+            ("0x1022", "0x2000"),
+            ("0x10ec", "0x8139"),
+            ("0x15ad", "0x07b0"),
+        ] {
+            assert!(seen.contains(&format!("{maker} {model}")), "no card {maker} {model}: {seen}");
+        }
+
+        // Other limits, and none, hold at once and need no restart, also by a later agent's hand.
+        ground.again();
+        let faster = ground.order(vec![disk(64 << 20)], cards.clone()).await;
+        let shape = ground.drivers.machines.ensure_shape(&faster).await.expect("follows");
+        assert!(shape.undone.is_none() && !shape.restart_needed, "{shape:?}");
+        assert_eq!(held_to(&ground).await, 64 << 20);
+        let free = ground.order(vec![plain.clone()], cards.clone()).await;
+        let shape = ground.drivers.machines.ensure_shape(&free).await.expect("follows");
+        assert!(shape.undone.is_none() && !shape.restart_needed, "{shape:?}");
+        assert_eq!(held_to(&ground).await, 0);
+        let begun = Instant::now();
+        ground.shell_says(read, "15+0 records in").await;
+        assert!(begun.elapsed() < limited, "a disk without limits is no faster than one with");
+
+        // Another model comes with the next start; limits also hold for a guest that goes on from its memory.
+        let mut other = free.clone();
+        other.plan.nics[0].model = NicModel::E1000;
+        assert!(ground.drivers.machines.ensure_shape(&other).await.expect("follows").restart_needed);
+        ground.drivers.machines.ensure_saved(VM).await.expect("saved");
+        let mut saved = ground.order(vec![disk(2 << 20)], cards).await;
+        saved.plan.boot_seq = 1;
+        ground.drivers.machines.ensure_process(&saved).await.expect("goes on");
+        assert_eq!(held_to(&ground).await, 2 << 20);
+        ground.off().await;
         ground.end().await;
     });
 }

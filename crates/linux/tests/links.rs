@@ -8,6 +8,7 @@ use holm_linux::LinuxSettings;
 use holm_linux::links::HostLinks;
 use holm_model::host_plan::{NetworkPlan, NicPlan};
 use holm_model::networks::{MacAddr, NetworkDraft, NetworkSpec};
+use holm_model::vms::{Bandwidth, NicLimits};
 use holm_model::{NetworkId, VmId};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -243,8 +244,8 @@ fn the_host_knows_its_guests_without_asking() {
 fn guest(vm: u32, mac: &str, addresses: &[&str]) {
     let port = format!("ht{vm}-0");
     sh(&format!(
-        "ip link del {port}; ip netns add guest{vm}; ip link add {port} type veth peer name eth0 netns guest{vm}; \
-         ip link set {port} master hb0 up; ip -n guest{vm} link set eth0 address {mac} up; ip -n guest{vm} link set lo up; \
+        "alias=$(cat /sys/class/net/{port}/ifalias); ip link del {port}; ip netns add guest{vm}; \
+         ip link add {port} type veth peer name eth0 netns guest{vm}; ip link set {port} alias \"$alias\" master hb0 up; ip -n guest{vm} link set eth0 address {mac} mtu 1400 up; ip -n guest{vm} link set lo up; \
          ip netns exec guest{vm} sysctl -q -w net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.accept_ra=0"
     ));
     for address in addresses {
@@ -337,6 +338,75 @@ fn guests_reach_what_they_should_and_cannot_lie() {
         assert!(!neighbors.contains(&one.nic.mac.to_string()), "{neighbors}");
 
         sh("for n in guest1 guest2 world; do ip netns del $n; done");
+        for vm in [1, 2] {
+            links.ensure_ports_absent(VmId(vm)).await.expect("removed");
+        }
+        links.ensure_network_absent(NetworkId(0)).await.expect("removed");
+    });
+}
+
+/// How long 1.2 MB take from one place to another over TCP. A place is a network namespace, or the host.
+fn transfer(from: &str, to: &str, address: &str) -> Duration {
+    let place = |name: &str| match name {
+        "host" => Command::new("python3"),
+        guest => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", guest, "python3"]);
+            command
+        }
+    };
+    let take = "import socket,sys\ns=socket.create_server((sys.argv[1],8098))\nc,_=s.accept()\nn=0\n\
+                while n<1200000:\n  d=c.recv(65536)\n  assert d\n  n+=len(d)\nc.sendall(b'k')";
+    let give = "import socket,sys,time\nfor _ in range(100):\n  try:\n    s=socket.create_connection((sys.argv[1],8098),1);break\n  \
+                except OSError: time.sleep(.1)\nt=time.monotonic()\ns.settimeout(60)\ns.sendall(b'x'*1200000)\n\
+                assert s.recv(1)==b'k'\nprint(time.monotonic()-t)";
+    let mut taker = place(to).args(["-c", take, address]).spawn().expect("python3");
+    let told = place(from).args(["-c", give, address]).output().expect("python3");
+    let _ = taker.kill();
+    let _ = taker.wait();
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    let seconds: f64 =
+        text.trim().parse().unwrap_or_else(|_| panic!("{text}: {}", String::from_utf8_lossy(&told.stderr)));
+    Duration::from_secs_f64(seconds)
+}
+
+#[test]
+fn a_guest_gets_and_sends_no_more_than_its_card_may() {
+    if outside("a_guest_gets_and_sends_no_more_than_its_card_may") {
+        return;
+    }
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        sh("mount -t tmpfs none /run; mkdir -p /run/netns");
+        let links = HostLinks::new(&ground(directory.path()));
+        links.ensure_network(&nat(0)).await.expect("made");
+        let (mut one, two) = (port(1, 0), port(2, 0));
+        let way = Some(Bandwidth { rate: 200_000, peak: 400_000, burst: 0 });
+        for port in [&one, &two] {
+            links.ensure_port(port).await.expect("made");
+        }
+        guest(1, &one.nic.mac.to_string(), &["10.70.0.11/16"]);
+        guest(2, &two.nic.mac.to_string(), &["10.70.0.12/16"]);
+        let free = [transfer("host", "guest1", "10.70.0.11"), transfer("guest1", "guest2", "10.70.0.12")];
+        // The limits come while the guest runs.
+        one.nic.limits = Some(Box::new(NicLimits { inbound: way, outbound: way }));
+        links.ensure_port(&one).await.expect("changed");
+        let limited = [transfer("host", "guest1", "10.70.0.11"), transfer("guest1", "guest2", "10.70.0.12")];
+        eprintln!("1.2 MB in and out, without limits {free:?}, at 200 kB a second {limited:?}");
+        // The first burst, and for what comes from the guest the first second, are for nothing.
+        assert!(limited[0] > Duration::from_millis(4_500), "too much came in: {limited:?}");
+        assert!(limited[1] > Duration::from_millis(3_500), "too much went out: {limited:?}");
+        // What there is of limits, and what is left when they are taken away.
+        let there = || sh("tc qdisc show dev ht1-0 root; nft list chain bridge holm-links-test ht1-0");
+        assert!(there().contains("tbf 1: root") && there().contains("limit rate over"), "{}", there());
+        one.nic.limits = None;
+        for _ in 0..2 {
+            links.ensure_port(&one).await.expect("changed");
+            assert!(!there().contains("tbf") && !there().contains("limit rate"), "{}", there());
+        }
+        assert!(transfer("host", "guest1", "10.70.0.11") < limited[0]);
+
+        sh("for n in guest1 guest2; do ip netns del $n; done");
         for vm in [1, 2] {
             links.ensure_ports_absent(VmId(vm)).await.expect("removed");
         }

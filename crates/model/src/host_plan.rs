@@ -8,7 +8,10 @@ use crate::images::ImageFormat;
 use crate::networks::{MacAddr, NetworkSpec};
 use crate::samples::Samples;
 use crate::security_groups::{Direction, Protocol};
-use crate::vms::{Bound, DiskLimits, Export, Firmware, Hardware, Machine, NicLimits, NicModel, Parcel, Power, RestartPolicy, Revert, VmStatus};
+use crate::vms::{
+    Bound, DiskLimits, Export, Firmware, Hardware, Machine, NicLimits, NicModel, Parcel, Power, RestartPolicy, Revert,
+    VmStatus,
+};
 use crate::{CpuShare, HostId, NetworkId, SecurityGroupId, VmId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

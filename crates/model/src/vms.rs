@@ -28,7 +28,7 @@ use crate::clusters::PlacementPolicy;
 use crate::networks::MacAddr;
 use crate::schedule::ScheduledAction;
 use crate::{
-    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, Rare, SecurityGroupId,
+    Booked, ClusterId, CpuShare, DatastoreId, HostId, ImageId, Invalid, Meta, NetworkId, SecurityGroupId, Shared,
     TemplateId, Timestamp, Trouble, VmGroupId, VmId, Word,
 };
 use serde::{Deserialize, Serialize};
@@ -340,12 +340,12 @@ pub struct VmSpec {
     /// Its network cards.
     pub nics: Vec<NicSpec>,
     /// What the guest is told.
-    pub context: Context,
+    pub context: Shared<Context>,
     /// Whether it has a screen, reached over VNC.
     pub graphics: bool,
     /// The details of the virtual hardware.
-    #[serde(default, skip_serializing_if = "crate::is_default")]
-    pub hardware: Rare<Hardware>,
+    #[serde(default, skip_serializing_if = "Shared::is_plain")]
+    pub hardware: Shared<Hardware>,
     /// Where it may run.
     pub placement: PlacementRule,
     /// What it should do.
@@ -391,9 +391,9 @@ impl VmSpec {
             boot: Boot::default(),
             disks: Vec::new(),
             nics: Vec::new(),
-            context: Context { network: true, ..Context::default() },
+            context: Context { network: true, ..Context::default() }.into(),
             graphics: false,
-            hardware: Rare::default(),
+            hardware: Shared::default(),
             placement: PlacementRule::default(),
             power: Power::On,
             boot_seq: 1,
@@ -514,7 +514,9 @@ impl VmSpec {
 
     /// Puts the VM's number and name where a door could not know them yet.
     pub fn settle(&mut self, id: VmId, name: &str) {
-        self.context.settle(id, name);
+        let mut context = Context::clone(&self.context);
+        context.settle(id, name);
+        self.context = context.into();
         let placement = &mut self.placement;
         let texts = [
             &mut placement.requirements,

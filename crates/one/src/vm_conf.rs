@@ -99,7 +99,7 @@ impl Conf {
                 pairs.retain(|(name, _)| !given.iter().any(|(other, _)| supersedes(other, name)));
             }
             pairs.extend(given.into_iter().filter(|(name, _)| !guest::is_card_variable(name)));
-            spec.context = guest::context(&pairs)?;
+            spec.context = guest::context(&pairs)?.into();
         }
         Ok(())
     }

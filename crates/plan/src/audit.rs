@@ -7,7 +7,7 @@ use crate::hostplan;
 use holm_model::host_plan::HostReport;
 use holm_model::hosts::HostPhase;
 use holm_model::networks::{Address, Place};
-use holm_model::vms::{Observed, PinPolicy, VmPhase};
+use holm_model::vms::{Observed, PinPolicy, Vm, VmPhase};
 use holm_model::{Booked, HostId, NetworkId, VmId, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -261,8 +261,9 @@ fn bookings(world: &dyn World, all: &mut Vec<Violation>) {
         // A host that has never reported has no capacity, and none is booked on it either.
         let capacity = host.capacity(world.cluster(host.cluster));
         let over = sum.cpu > capacity.cpu || sum.memory_mib > capacity.memory_mib || sum.disk_mib > capacity.disk_mib;
-        // Somebody wanted more there than there is room for.
-        let forced = over && world.vms_on(host.id).any(|vm| vm.spec.placement.forced);
+        // Somebody wanted more there than there is room for; of one that leaves again it is no longer said.
+        let leaves = |vm: &Vm| vm.spec.placement.then.is_some() && vm.spec.placement.target != Some(host.id);
+        let forced = over && world.vms_on(host.id).any(|vm| vm.spec.placement.forced || leaves(vm));
         if over && !forced && (host.phase != HostPhase::Joining || sum.vms > 0) {
             all.push(Violation {
                 kind: Kind::Overbooked,

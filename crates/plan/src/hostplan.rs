@@ -172,7 +172,11 @@ fn nics(vm: &Vm, world: &dyn World) -> Vec<NicPlan> {
                 of.filter_map(|nic| lease(nic.id, nic.network))
             };
             let network = world.network(l.network);
-            let limits = NicLimits::of(&nic.attributes, |name| network?.meta.attributes.text(name)).unwrap_or_default();
+            // A reservation says what the network it is from says, unless it says something itself.
+            let networks = [network, network.and_then(|network| world.network(network.root()))];
+            let says =
+                |name: &str| networks.into_iter().flatten().find_map(|network| network.meta.attributes.text(name));
+            let limits = NicLimits::of(&nic.attributes, says).unwrap_or_default();
             NicPlan {
                 model: NicModel::of(&nic.attributes).unwrap_or_default(),
                 limits: (limits != NicLimits::default()).then(|| Box::new(limits)),

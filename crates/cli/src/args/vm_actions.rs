@@ -52,6 +52,9 @@ pub struct VmDeployArgs {
     pub name: String,
     /// The host's name or id.
     pub host: String,
+    /// Place it there whatever cores and memory are left.
+    #[arg(long)]
+    pub force: bool,
     /// Whether to stay until it runs.
     #[command(flatten)]
     pub wait: WaitArgs,
@@ -70,6 +73,9 @@ pub struct VmMigrateArgs {
     /// What becomes of a running guest on the way; default suspend.
     #[arg(long, value_enum)]
     pub how: Option<Way>,
+    /// Move it there whatever cores and memory are left.
+    #[arg(long)]
+    pub force: bool,
     /// Whether to stay until it is there.
     #[command(flatten)]
     pub wait: WaitArgs,

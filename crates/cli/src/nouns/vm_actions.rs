@@ -45,11 +45,11 @@ pub(super) async fn reschedule(app: &App, args: &VmReschedule) -> Result {
 }
 
 pub(super) async fn deploy(app: &App, args: VmDeployArgs) -> Result {
-    post(app, &args.name, &args.wait, "deploy", &VmDeploy { host: args.host }).await
+    post(app, &args.name, &args.wait, "deploy", &VmDeploy { host: args.host, force: args.force }).await
 }
 
 pub(super) async fn migrate(app: &App, args: VmMigrateArgs) -> Result {
-    let body = VmMigrate { host: args.host, live: args.live, how: args.how.map(|how| how.word()) };
+    let body = VmMigrate { host: args.host, live: args.live, how: args.how.map(|how| how.word()), force: args.force };
     post(app, &args.name, &args.wait, "migrate", &body).await
 }
 

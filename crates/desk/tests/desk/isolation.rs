@@ -194,7 +194,6 @@ async fn try_vms(tries: &mut Tries, others: &Others) {
         vm_change(&key, &none, VmChange::default()) await;
         vm_delete(&key, &none) await;
         vm_act(vm, nobody, VmVerb::Poweroff) await;
-        vm_deploy(vm, nobody, HostId(0)) await;
     }
     try_vm_details(tries, vm, nobody).await;
     let (desk, who) = (tries.desk.clone(), tries.mallory.clone());
@@ -223,11 +222,11 @@ async fn try_vm_details(tries: &mut Tries, vm: VmId, nobody: VmId) {
         warning: None,
     };
     unseen! { tries,
-        vm_migrate(vm, nobody, HostId(0), false, Power::On) await;
+        vm_migrate(vm, nobody, Deployment::to(HostId(0)), false, Power::On) await;
         vm_resize(vm, nobody, None, None, Some(64), true) await;
         vm_configure(vm, nobody, |_, _| Ok(())) await;
         vm_recover(vm, nobody, Recovery::Delete) await;
-        vm_deploy_as(vm, nobody, Deployment::to(HostId(0))) await;
+        vm_deploy(vm, nobody, Deployment::to(HostId(0))) await;
         vm_attach_pci(vm, nobody, PciSpec::default()) await;
         vm_detach_pci(vm, nobody, 0) await;
         vm_attach_disk(vm, nobody, DiskDraft::default()) await;

@@ -4,8 +4,8 @@ use super::netlink::Netlink;
 use super::state::{Held, PortRecord};
 use super::{Inner, blocking, dhcp, filter, io_fault, link_local, names, rate, run_fault, tap};
 use holm_driver::{Fault, Port};
-use holm_model::networks::{MacAddr, NetworkKind};
 use holm_model::VmId;
+use holm_model::networks::{MacAddr, NetworkKind};
 use names::Owner;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -49,7 +49,12 @@ impl Inner {
         };
         let uid = self.uid_base.map(|base| base.saturating_add(vm.0));
         let (tap_name, failed) = (name.clone(), what.clone());
+        let alias = names::alias(&self.instance, owner);
         let tap = async {
+            // One that bears our name has all that follows; a guest may have it open.
+            if let Some(link) = link.as_ref().filter(|link| link.alias == alias) {
+                return Ok(link.clone());
+            }
             blocking(move || tap::ensure(&tap_name, uid).map_err(io_fault(format!("{failed}: make the tap")))).await?;
             let link =
                 netlink.find(&name).await.map_err(io_fault(&what))?.ok_or_else(|| {
@@ -66,10 +71,7 @@ impl Inner {
         }
         ruled?;
         let link = made?;
-        netlink
-            .attach(link.index, &names::alias(&self.instance, owner), mtu, bridge.index)
-            .await
-            .map_err(io_fault(&what))?;
+        netlink.attach(link.index, &alias, mtu, bridge.index).await.map_err(io_fault(&what))?;
         let limited = |port: &PortRecord| port.nic.limits.as_ref().and_then(|limits| limits.inbound);
         let (inbound, was) = (limited(&record), held.state.ports.get(&name).and_then(limited));
         // A tap that has just been made passes everything on.
@@ -84,7 +86,8 @@ impl Inner {
         }
         let before = held.state.ports.insert(name.clone(), record);
         if network.plan.spec.kind == NetworkKind::Nat {
-            let gone = before.iter().flat_map(|port| port.nic.addresses()).filter(|ip| nic.addresses().all(|a| a != *ip));
+            let gone =
+                before.iter().flat_map(|port| port.nic.addresses()).filter(|ip| nic.addresses().all(|a| a != *ip));
             neighbours(&netlink, bridge.index, gone, None).await;
             neighbours(&netlink, bridge.index, nic.addresses(), Some(nic.mac)).await;
         }

@@ -111,6 +111,14 @@ fn a_kernel_on_microvm_is_told_its_clock_only_under_translation() {
     let kvm = lines(&order, &Surroundings { accelerator: Accelerator::Kvm, ..around() });
     assert!(kvm.contains(&"-append console=ttyS0 quiet".to_owned()), "{kvm:#?}");
     assert!(kvm.contains(&"-cpu host".to_owned()), "{kvm:#?}");
+
+    order.ports = vec!["ht7-0".into()];
+    order.plan.nics = vec![nic(0)];
+    let around = Surroundings { mtus: vec![1500], ..around() };
+    assert!(lines(&order, &around).iter().any(|l| l.contains("virtio-net-device")));
+    order.plan.nics[0].model = NicModel::Rtl8139;
+    let fault = arguments(&order, &around).expect_err("a microvm has no such card");
+    assert!(fault.says.contains("rtl8139") && fault.says.contains("q35"), "{fault}");
 }
 
 #[test]

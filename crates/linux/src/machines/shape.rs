@@ -83,7 +83,8 @@ pub(super) async fn follow(guest: &Guest, live: &Live, order: &MachineOrder) -> 
     } else {
         change.grow(order).await?;
     }
-    let refused = throttle::ensure(&change.qmp, &order.plan.disks).await.map_err(|e| told(vm, "limit the disks of", &e))?;
+    let refused =
+        throttle::ensure(&change.qmp, &order.plan.disks).await.map_err(|e| told(vm, "limit the disks of", &e))?;
     change.undone.extend(refused);
     let nics = there.devices.iter().filter_map(|d| d.strip_prefix("nic-")?.parse().ok()).collect();
     let undone = (!change.undone.is_empty()).then(|| format!("VM {vm}: {}", change.undone.join("; ")));

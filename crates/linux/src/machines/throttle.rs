@@ -31,13 +31,16 @@ pub(super) async fn ensure(qmp: &Qmp, disks: &[DiskPlan]) -> Result<Vec<String>,
     let mut refused = Vec::new();
     for device in told.as_array().into_iter().flatten() {
         let path = device["qdev"].as_str().unwrap_or_default();
-        let Some(disk) = disks.iter().find(|disk| path.split('/').any(|part| part == disk_id(disk.id))) else { continue };
+        let Some(disk) = disks.iter().find(|disk| path.split('/').any(|part| part == disk_id(disk.id))) else {
+            continue;
+        };
         let mut wanted = spoken(disk.limits.as_deref().unwrap_or(&DiskLimits::default()));
         let now = |name: &str| device["inserted"][name].as_u64().unwrap_or(0);
         if wanted.iter().all(|(name, value)| value.as_u64() == Some(now(name))) {
             continue;
         }
-        wanted.insert("id".into(), json!(disk_id(disk.id)));
+        // The part of the device that has the disk, which is not always the one we named.
+        wanted.insert("id".into(), json!(path));
         match qmp.execute("block_set_io_throttle", Value::Object(wanted), COMMAND_LIMIT).await {
             Ok(_) => tracing::info!(disk = disk.id, device = path, "a disk has other limits"),
             Err(QmpError::Refused { says, .. }) => refused.push(format!("the limits of disk {}: {says}", disk.id)),
@@ -60,7 +63,10 @@ mod tests {
             operations: [Throttle { rate: 7, ..none }, none, none],
             operation_bytes: 4096,
         });
-        assert_eq!((&words["bps_rd"], &words["bps_rd_max"], &words["bps_rd_max_length"]), (&json!(5), &json!(9), &json!(1)));
+        assert_eq!(
+            (&words["bps_rd"], &words["bps_rd_max"], &words["bps_rd_max_length"]),
+            (&json!(5), &json!(9), &json!(1))
+        );
         assert_eq!((&words["iops"], &words["iops_max"], words.get("iops_max_length")), (&json!(7), &json!(0), None));
         assert_eq!((&words["bps"], &words["bps_wr"], &words["iops_size"]), (&json!(0), &json!(0), &json!(4096)));
         assert_eq!(words.len(), 14);

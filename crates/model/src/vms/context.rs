@@ -1,10 +1,10 @@
 //! What a guest is told about itself at boot.
 
-use crate::{Invalid, VmId};
+use crate::{Common, Invalid, Pool, VmId};
 use serde::{Deserialize, Serialize};
 
 /// What the guest is told about itself at boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Context {
     /// Host name; by default the VM's name made fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +34,13 @@ pub const ID_LATER: &str = "\u{f8f0}id\u{f8f1}";
 
 fn yes() -> bool {
     true
+}
+
+impl Common for Context {
+    fn pool() -> &'static Pool<Self> {
+        static POOL: Pool<Context> = Pool::new();
+        &POOL
+    }
 }
 
 impl Context {

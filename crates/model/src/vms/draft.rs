@@ -318,7 +318,7 @@ impl VmDraft {
             boot,
             disks,
             nics,
-            context: self.context,
+            context: self.context.into(),
             graphics: self.graphics,
             hardware: self.hardware.into(),
             placement: PlacementRule {

@@ -3,13 +3,12 @@
 //! Everything here has a usual value, so that a VM of which nobody says anything has the plain machine that Holm gives
 //! to all. What is here is what a host can really do; a door refuses what it cannot, instead of keeping it unread.
 
-use crate::{Invalid, Usual, Word};
+use crate::{Common, Invalid, Pool, Word};
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Something the firmware may boot from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BootDevice {
     /// The disk with this number.
@@ -19,7 +18,7 @@ pub enum BootDevice {
 }
 
 /// Where a further pointer device is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputBus {
     /// On a USB controller.
@@ -31,7 +30,7 @@ pub enum InputBus {
 }
 
 /// A pointer device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Input {
     /// Whether it tells where it is (a tablet) and not how it moved (a mouse).
     pub tablet: bool,
@@ -40,7 +39,7 @@ pub struct Input {
 }
 
 /// The card behind a screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VideoKind {
     /// The plain VGA that every guest knows.
@@ -55,7 +54,7 @@ pub enum VideoKind {
 }
 
 /// See [`VideoKind`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Video {
     /// What it is.
     pub kind: VideoKind,
@@ -68,7 +67,7 @@ pub struct Video {
 }
 
 /// How the guest sees its processors arranged; the product is their number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CpuTopology {
     /// Sockets.
     pub sockets: u32,
@@ -79,7 +78,7 @@ pub struct CpuTopology {
 }
 
 /// How a VM's processors are tied to the host's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinPolicy {
     /// They are not: the host's kernel moves them.
@@ -94,7 +93,7 @@ pub enum PinPolicy {
 }
 
 /// A NUMA node as the guest sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GuestNode {
     /// Its processors.
     pub vcpus: u32,
@@ -103,7 +102,7 @@ pub struct GuestNode {
 }
 
 /// What a VM wants of the host's processors and memory beyond an amount of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NumaSpec {
     /// How its processors are tied to the host's.
     #[serde(default, skip_serializing_if = "crate::is_default")]
@@ -137,7 +136,7 @@ impl NumaSpec {
 }
 
 /// A PCI device that is to be handed to the guest: one that is like this.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PciSpec {
     /// Its number within the VM, stable for the VM's life.
     pub id: u32,
@@ -159,7 +158,7 @@ pub struct PciSpec {
 }
 
 /// The details of a VM's virtual hardware.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hardware {
     /// What the firmware boots from, in this order; none: the disks in theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -235,10 +234,10 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(inside)
 }
 
-impl Usual for Hardware {
-    fn usual() -> &'static Self {
-        static USUAL: LazyLock<Hardware> = LazyLock::new(Hardware::default);
-        &USUAL
+impl Common for Hardware {
+    fn pool() -> &'static Pool<Self> {
+        static POOL: Pool<Hardware> = Pool::new();
+        &POOL
     }
 }
 

@@ -154,7 +154,12 @@ impl NicLimits {
             let (average, name) = (format!("{way}_AVG_BW"), format!("{way}_PEAK_BW"));
             if rate == 0 && (peak != 0 || burst != 0) {
                 let given = peak.max(burst) / 1000;
-                return Err(Invalid::new(name, given, "is a peak without an average", format!("Give {average} as well.")));
+                return Err(Invalid::new(
+                    name,
+                    given,
+                    "is a peak without an average",
+                    format!("Give {average} as well."),
+                ));
             }
             if peak != 0 && peak < rate {
                 let wrong = format!("is below the average of {}", rate / 1000);

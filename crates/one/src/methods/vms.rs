@@ -172,7 +172,7 @@ async fn deploy(request: &Request<'_>) -> Result<Answer, Failure> {
         }
     }
     let deployment = Deployment { host, forced: !enforce, datastore, networks };
-    let outcome = request.desk().vm_deploy_as(&request.caller, &request.intent, id, deployment).await;
+    let outcome = request.desk().vm_deploy(&request.caller, &request.intent, id, deployment).await;
     on_host(request, id, host, outcome)
 }
 
@@ -194,7 +194,7 @@ async fn migrate(request: &Request<'_>) -> Result<Answer, Failure> {
     let id = vm_id(request, 1)?;
     let host = HostId(request.id(2, ObjectKind::Host)?);
     let live = request.flag(3)?;
-    let (_enforce, _datastore) = (request.flag_or(4, false)?, request.int_or(5, -1)?);
+    let (enforce, datastore) = (request.flag_or(4, false)?, datastore(request, 5)?);
     let how = match request.int_or(6, 0)? {
         0 => Power::Saved,
         1 => Power::Off,
@@ -205,7 +205,8 @@ async fn migrate(request: &Request<'_>) -> Result<Answer, Failure> {
             )));
         }
     };
-    let outcome = request.desk().vm_migrate(&request.caller, &request.intent, id, host, live, how).await;
+    let to = Deployment { forced: !enforce, datastore, ..Deployment::to(host) };
+    let outcome = request.desk().vm_migrate(&request.caller, &request.intent, id, to, live, how).await;
     on_host(request, id, host, outcome)
 }
 

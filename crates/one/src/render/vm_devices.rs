@@ -325,7 +325,7 @@ pub(crate) fn security_groups(view: &View, vm: &Vm) -> Vec<SecurityGroupId> {
 /// `CONTEXT`; `None` for a VM that was made without one.
 pub(crate) fn context(view: &View, vm: &Vm, target: &str) -> Option<Members> {
     let context = &vm.spec.context;
-    if *context == Context::default() {
+    if **context == Context::default() {
         return None;
     }
     let mut members = Members::default();

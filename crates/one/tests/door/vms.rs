@@ -324,4 +324,43 @@ async fn enforcing_capacity_is_a_choice() {
     cloud.int("one.vm.deploy", params![other, host, false, 0, ""]).await;
     cloud.settle().await;
     assert_eq!(cloud.vm(other).await.at("HISTORY_RECORDS/HISTORY/DS_ID"), "0");
+    // The same of a move: where it is enforced, a host without room is refused before anything is stopped.
+    let second = i64::from(cloud.host("second").await.0);
+    let how = 2;
+    cloud.refused("one.vm.migrate", params![forced, second, false, true, -1, how], 2048, "second").await;
+    for (datastore, code) in [(1, 2048), (77, 1024), (-7, 1024)] {
+        cloud.refused("one.vm.migrate", params![forced, second, false, false, datastore, how], code, "").await;
+    }
+    assert_eq!(cloud.vm(forced).await.state(), (3, 3));
+    cloud.int("one.vm.migrate", params![forced, second, false, false, 0, how]).await;
+    cloud.settle().await;
+    let vm = cloud.vm(forced).await;
+    assert_eq!(vm.state(), (3, 3), "{}", vm.0);
+    assert!(vm.0.contains("<HOSTNAME>second</HOSTNAME>"), "{}", vm.0);
+}
+
+#[tokio::test]
+async fn models_and_limits_of_devices_are_kept_and_checked() {
+    let cloud = Cloud::new().await;
+    crate::devices::network(&cloud, "lan").await;
+    let disk = "DISK=[TYPE=fs,SIZE=1,TOTAL_IOPS_SEC=100,TOTAL_IOPS_SEC_MAX=200]";
+    let nic = "NIC=[NETWORK=lan,MODEL=e1000,INBOUND_AVG_BW=1000,INBOUND_PEAK_KB=64]";
+    let id = cloud.int("one.vm.allocate", params![format!("{SMALL}{disk}\n{nic}"), true]).await;
+    let vm = cloud.vm(id).await;
+    assert_eq!((vm.at("TEMPLATE/DISK/TOTAL_IOPS_SEC"), vm.at("TEMPLATE/NIC/MODEL")), ("100".into(), "e1000".into()));
+    for (wrong, says) in [
+        ("DISK=[TYPE=fs,SIZE=1,TOTAL_IOPS_SEC=lots]", "TOTAL_IOPS_SEC"),
+        ("DISK=[TYPE=fs,SIZE=1,TOTAL_BYTES_SEC=9,READ_BYTES_SEC=9]", "TOTAL_BYTES_SEC"),
+        ("NIC=[NETWORK=lan,MODEL=token_ring]", "token_ring"),
+        ("NIC=[NETWORK=lan,OUTBOUND_PEAK_BW=5]", "OUTBOUND_AVG_BW"),
+    ] {
+        cloud.refused("one.vm.allocate", params![format!("{SMALL}{wrong}"), true], 16384, says).await;
+    }
+    let host = i64::from(cloud.host("edge").await.0);
+    cloud.int("one.vm.deploy", params![id, host]).await;
+    cloud.settle().await;
+    cloud.refused("one.vm.updatenic", params![id, 0, "NIC=[INBOUND_AVG_BW=fast]", 1], 2048, "fast").await;
+    cloud.int("one.vm.updatenic", params![id, 0, "NIC=[INBOUND_AVG_BW=2000]", 1]).await;
+    let vm = cloud.vm(id).await;
+    assert_eq!((vm.at("TEMPLATE/NIC/INBOUND_AVG_BW"), vm.at("TEMPLATE/NIC/MODEL")), ("2000".into(), "e1000".into()));
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::sample::{Sample, image as sample_image, nic, vm as sample_vm};
 use holm_model::vms::{DiskSnapshot, Export, NicLease, Revert, VmSnapshot};
-use holm_model::{Timestamp, networks::MacAddr};
+use holm_model::{AttributeValue, Timestamp, Word, networks::MacAddr};
 
 fn world(change: impl FnOnce(&mut Vm)) -> (Sample, Vm) {
     let world = Sample::with_hosts(1);
@@ -29,6 +29,30 @@ fn a_disk_is_attached_as_its_prefix_says() {
         let disk = &describe(&vm, &world).expect("complete").disks[0];
         assert_eq!((disk.bus, disk.cdrom, disk.read_only), (bus, cdrom, cdrom), "{prefix:?}");
     }
+}
+
+#[test]
+fn devices_are_limited_as_they_say_and_cards_else_as_their_network_says() {
+    let word = |name: &str, value: &str| (Word::from(name), Word::from(value));
+    let (mut world, vm) = world(|vm| {
+        vm.spec.disks[0].attributes = vec![word("WRITE_BYTES_SEC", "1000")];
+        vm.spec.nics = vec![nic(0), nic(1)];
+        vm.spec.nics[0].attributes = vec![word("MODEL", "e1000"), word("INBOUND_AVG_BW", "500")];
+        // From a time when nobody looked at it.
+        vm.spec.nics[1].attributes = vec![word("MODEL", "sonic"), word("INBOUND_AVG_BW", "fast")];
+        vm.leases = [0, 1].map(|id| NicLease::new(id, NetworkId(0), MacAddr([2, 0, 0, 0, 0, 9]))).into();
+    });
+    let network = world.networks.get_mut(&NetworkId(0)).expect("it is there");
+    network.meta.attributes.set("INBOUND_AVG_BW", vec![AttributeValue::Text("7".into())]);
+    network.meta.attributes.set("OUTBOUND_AVG_BW", vec![AttributeValue::Text("70".into())]);
+    let plan = describe(&vm, &world).expect("complete");
+    assert_eq!(plan.disks[0].limits.as_ref().map(|limits| limits.bytes[2].rate), Some(1000));
+    let rates = |nic: &NicPlan| {
+        let limits = nic.limits.as_deref().copied().unwrap_or_default();
+        (nic.model, limits.inbound.map(|b| b.rate), limits.outbound.map(|b| b.rate))
+    };
+    assert_eq!(rates(&plan.nics[0]), (NicModel::E1000, Some(500_000), Some(70_000)));
+    assert_eq!(rates(&plan.nics[1]), (NicModel::Virtio, None, None));
 }
 
 #[test]

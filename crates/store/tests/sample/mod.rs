@@ -157,7 +157,8 @@ pub fn vm(id: u32) -> Vm {
             ssh_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaXsomebodysKeyThatIsOfUsualLength me@here".into()],
             network: true,
             ..Context::default()
-        },
+        }
+        .into(),
         ..VmSpec::new(CpuShare::cores(1), 1, 1000)
     };
     Vm { why: String::new(), ..Vm::new(VmId(id), meta(format!("vm-{id}")), spec, NOW) }

@@ -27,6 +27,9 @@ pub struct VmSuspend {
 pub struct VmDeploy {
     /// The host, by id or name.
     pub host: String,
+    /// Whether it goes there whatever cores and memory are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// `POST /vms/{vm}/migrate`.
@@ -42,6 +45,9 @@ pub struct VmMigrate {
     /// power button is pressed) or `poweroff` (its power is cut).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
+    /// Whether it goes there whatever cores and memory are left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// `POST /vms/{vm}/recover`.
