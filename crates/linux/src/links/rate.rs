@@ -8,13 +8,15 @@ use holm_model::vms::Bandwidth;
 
 /// The shortest burst, bytes. Packets of one flow come joined, up to 64 KiB, and one must fit in.
 const SHORTEST: u64 = 128 << 10;
+/// The longest burst, bytes, and how many seconds of the average it may be: what the kernel counts right.
+const LONGEST: (u64, u64) = (256 << 20, 200);
 /// How long a packet may wait for its turn, milliseconds.
 const LONGEST_WAIT: u32 = 200;
 
 /// The burst of a bandwidth, bytes: as wished, or what comes in 100 ms, for clocks of hosts tick no finer than 10.
 fn burst(of: &Bandwidth) -> u64 {
-    let usual = of.rate / 10;
-    if of.burst == 0 { usual.max(SHORTEST) } else { of.burst.max(of.rate / 100).max(SHORTEST) }
+    let wished = if of.burst == 0 { of.rate / 10 } else { of.burst.max(of.rate / 100) };
+    wished.min(LONGEST.0).min(of.rate * LONGEST.1).max(SHORTEST)
 }
 
 /// The rules that drop what is too much of what comes from a guest.
@@ -64,6 +66,8 @@ mod tests {
         assert_eq!(burst(&of(100_000_000, 0, 0)), 10_000_000);
         assert_eq!(burst(&of(100_000_000, 0, 5_000_000)), 5_000_000);
         assert_eq!(burst(&of(100_000_000, 0, 1)), 1_000_000);
+        assert_eq!(burst(&of(8_000_000_000, 0, 8_000_000_000)), 256 << 20);
+        assert_eq!(burst(&of(2_000, 0, 8_000_000_000)), 400_000);
         let rules: Vec<String> = drops(&of(100_000, 200_000, 500_000)).collect();
         assert_eq!(
             rules,

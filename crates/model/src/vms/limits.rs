@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// The least a bandwidth may be, bytes in a second: below it nothing works.
 const LEAST_BANDWIDTH: u64 = 1 << 10;
-/// The most anything may be in a second, and that QEMU takes.
+/// The most bandwidth, kilobytes in a second: what kernels count right, with bursts.
+const MOST_BANDWIDTH: u64 = 8_000_000;
+/// The most a disk may do in a second, and in a burst: what QEMU takes.
 const MOST: u64 = 1_000_000_000_000_000;
 /// The longest burst, seconds.
 const LONGEST: u64 = 24 * 3600;
@@ -148,7 +150,7 @@ impl NicLimits {
             let one = |what: &str| -> Result<u64, Invalid> {
                 let name = format!("{way}_{what}");
                 let given = text(attributes, &name).or_else(|| otherwise(&name));
-                Ok(counted(&name, given, MOST / 1000)?.saturating_mul(1000))
+                Ok(counted(&name, given, MOST_BANDWIDTH)? * 1000)
             };
             let (rate, peak, burst) = (one("AVG_BW")?, one("PEAK_BW")?, one("PEAK_KB")?);
             let (average, name) = (format!("{way}_AVG_BW"), format!("{way}_PEAK_BW"));
@@ -191,6 +193,10 @@ fn throttles(attributes: &[(Word, Word)], what: &str) -> Result<[Throttle; 3], I
         if throttle.burst != 0 && throttle.rate == 0 {
             let fix = format!("Give {name} as well.");
             return Err(Invalid::new(most, throttle.burst, "is a burst without an average", fix));
+        }
+        if throttle.burst.saturating_mul(throttle.burst_s) > MOST {
+            let wrong = format!("makes bursts of more than {MOST}");
+            return Err(Invalid::new(length, throttle.burst_s, wrong, "Give fewer seconds."));
         }
         if throttle.burst_s != 0 && throttle.burst == 0 {
             let fix = format!("Give {most} as well.");
@@ -256,6 +262,14 @@ mod tests {
             (&[("READ_IOPS_SEC", "6"), ("READ_IOPS_SEC_MAX", "5")], "READ_IOPS_SEC_MAX"),
             (&[("READ_IOPS_SEC", "6"), ("READ_IOPS_SEC_MAX_LENGTH", "5")], "READ_IOPS_SEC_MAX_LENGTH"),
             (&[("SIZE_IOPS_SEC", "4096"), ("TOTAL_BYTES_SEC", "6")], "SIZE_IOPS_SEC"),
+            (
+                &[
+                    ("READ_IOPS_SEC", "6"),
+                    ("READ_IOPS_SEC_MAX", "100000000000000"),
+                    ("READ_IOPS_SEC_MAX_LENGTH", "11"),
+                ],
+                "READ_IOPS_SEC_MAX_LENGTH",
+            ),
         ] {
             let refused = DiskLimits::of(&attributes(bad)).expect_err("refused");
             assert_eq!(refused.field, field, "{bad:?}: {refused}");
@@ -279,6 +293,7 @@ mod tests {
         for (bad, field) in [
             (&[("INBOUND_AVG_BW", "1.5")][..], "INBOUND_AVG_BW"),
             (&[("INBOUND_AVG_BW", "1")], "INBOUND_AVG_BW"),
+            (&[("INBOUND_AVG_BW", "8000001")], "INBOUND_AVG_BW"),
             (&[("OUTBOUND_PEAK_BW", "10")], "OUTBOUND_PEAK_BW"),
             (&[("OUTBOUND_AVG_BW", "10"), ("OUTBOUND_PEAK_BW", "9")], "OUTBOUND_PEAK_BW"),
         ] {
