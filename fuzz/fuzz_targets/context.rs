@@ -64,6 +64,6 @@ fn vm(context: Context) -> Vm {
     let name = Name::new("fuzzed").expect("a valid name");
     let owner = (UserId(0), GroupId(0));
     let meta = Meta::new(name, owner, Permissions::default(), Attributes::default(), Timestamp(0));
-    let spec = VmSpec { context, ..VmSpec::new(CpuShare(100), 1, 128) };
+    let spec = VmSpec { context: context.into(), ..VmSpec::new(CpuShare(100), 1, 128) };
     Vm::new(VmId(7), meta, spec, Timestamp(0))
 }
