@@ -263,11 +263,7 @@ mod tests {
             (&[("READ_IOPS_SEC", "6"), ("READ_IOPS_SEC_MAX_LENGTH", "5")], "READ_IOPS_SEC_MAX_LENGTH"),
             (&[("SIZE_IOPS_SEC", "4096"), ("TOTAL_BYTES_SEC", "6")], "SIZE_IOPS_SEC"),
             (
-                &[
-                    ("READ_IOPS_SEC", "6"),
-                    ("READ_IOPS_SEC_MAX", "100000000000000"),
-                    ("READ_IOPS_SEC_MAX_LENGTH", "11"),
-                ],
+                &[("READ_IOPS_SEC", "6"), ("READ_IOPS_SEC_MAX", "100000000000000"), ("READ_IOPS_SEC_MAX_LENGTH", "11")],
                 "READ_IOPS_SEC_MAX_LENGTH",
             ),
         ] {
