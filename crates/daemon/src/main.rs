@@ -110,6 +110,7 @@ fn main() -> ExitCode {
 
 /// Runs a future on a small runtime: both roles mostly wait, and two threads keep them light.
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    holm_daemon::memory::give_back_at_rest();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 
