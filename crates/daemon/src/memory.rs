@@ -30,17 +30,20 @@ pub fn give_back_at_rest() {
     #[cfg(target_env = "gnu")]
     {
         let look = || {
-            let mut before = busy();
+            // What was given back still counts as free, until it is used again.
+            let (mut before, mut given) = (busy(), 0);
             loop {
                 std::thread::sleep(EVERY);
                 let now = busy();
                 let rests = now.saturating_sub(before) < EVERY / 20;
                 before = now;
-                // SAFETY: both only read and change the allocator's own state, under its own locks.
-                unsafe {
-                    if rests && nix::libc::mallinfo2().fordblks > WORTH {
-                        nix::libc::malloc_trim(0);
-                    }
+                // SAFETY: it only reads the allocator's own state, under its own locks.
+                let free = unsafe { nix::libc::mallinfo2() }.fordblks;
+                given = free.min(given);
+                if rests && free - given > WORTH {
+                    // SAFETY: it only gives back pages that nothing is in, under the allocator's own locks.
+                    unsafe { nix::libc::malloc_trim(0) };
+                    given = free;
                 }
             }
         };

@@ -112,7 +112,7 @@ pub use users::{AccountDraft, UserChange, UserDraft};
 pub use vdcs::VdcResource;
 pub use verdicts::{Because, Question, Verdict};
 pub use view::{Counts, Owned, Seen, Unique, View, host_state, image_state};
-pub use vm_actions::{Deployment, Recovery};
+pub use vm_actions::{Destination, Recovery};
 pub use vm_groups::VmGroupContent;
 pub use vm_schedule::admit_scheduled;
 pub use vm_templates::TemplateUse;

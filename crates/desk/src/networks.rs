@@ -23,6 +23,7 @@ use holm_model::networks::{
 use holm_model::operations::{Operation, OperationVerb};
 use holm_model::permissions::Access;
 use holm_model::security_groups::SecurityGroup;
+use holm_model::vms::NicLimits;
 use holm_model::{Attributes, ClusterId, Name, NetworkId, NetworkTemplateId, ObjectKind, SecurityGroupId};
 use holm_store::{Noun, Row, State, Tx};
 use std::collections::BTreeSet;
@@ -163,6 +164,7 @@ pub(crate) fn put_new(
     if template.is_none() {
         restricted::check(ObjectKind::Network, &attributes, &asked.caller)?;
     }
+    NicLimits::of(|name| attributes.text(name))?;
     for cluster in &draft.clusters {
         if tx.get::<Cluster>(*cluster).is_none() {
             return Err(Error::not_found(Cluster::KIND.noun(), &cluster.to_string()));
@@ -405,6 +407,9 @@ fn apply(tx: &Tx, asked: &Asked, network: &mut Network, change: NetworkChange) -
         network.meta.attributes = attributes;
     }
     change.meta.apply(tx, asked, network)?;
+    if network.meta.attributes != before.meta.attributes {
+        NicLimits::of(|name| network.meta.attributes.text(name))?;
+    }
     // A reserved network has its parent's bridge, and with it its subnet there.
     let place = |spec: &NetworkSpec| (spec.kind.clone(), spec.ip4.clone(), spec.ip6.clone());
     if network.parent.is_none() && place(&network.spec) != place(&before.spec) {

@@ -18,29 +18,30 @@ use holm_model::{Attributes, CpuShare, DatastoreId, HostId, NetworkId, ObjectKin
 use holm_plan::vm_actions::{self, Moment, Refused, RefusedFor, Standing, attempts};
 use holm_store::{Noun, State, Tx};
 
-/// Where a VM is to be placed next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployment {
+/// Where a VM is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
     /// The host.
     pub host: HostId,
     /// Whether it is placed there whatever CPU and memory are left.
     pub forced: bool,
     /// The system datastore it is to be in. Every host has one, its own disk, whatever datastores there are.
     pub datastore: Option<DatastoreId>,
-    /// Networks for cards that left the choice to Holm.
-    pub networks: Vec<(u32, NetworkId)>,
 }
 
-impl Deployment {
+impl Destination {
     /// On this host, if it has room.
     #[must_use]
     pub fn to(host: HostId) -> Self {
-        Self { host, forced: false, datastore: None, networks: Vec::new() }
+        Self { host, forced: false, datastore: None }
     }
 }
 
-/// Refuses a host that the caller may not use, and a datastore that is none for disks of VMs there.
-fn check_destination(hand: &Hand<'_>, host: HostId, datastore: Option<DatastoreId>) -> Result<(), Error> {
+/// Notes where the VM is to go. Refuses a host that the caller may not use, and a datastore that is none for disks of VMs
+/// there.
+fn send(hand: &mut Hand<'_>, Destination { host, forced, datastore }: Destination) -> Result<(), Error> {
+    hand.vm.spec.placement.forced = forced;
+    hand.vm.spec.placement.datastore = datastore;
     let caller = &hand.asked.caller;
     let cluster = find_id::<Host>(hand.tx, caller, host, Access::Manage).map_err(|e| e.field("host"))?.value.cluster;
     let Some(id) = datastore else { return Ok(()) };
@@ -245,7 +246,8 @@ impl Desk {
         .await
     }
 
-    /// Places a VM, once: one that waits, is held, or gave up its host.
+    /// Places a VM, once: one that waits, is held, or gave up its host. `networks` are for cards that left the choice to
+    /// Holm, by the cards' numbers.
     ///
     /// # Errors
     /// `Conflict` when the VM is on a host, is to run on another one only, or when the datastore or a network is not for
@@ -255,14 +257,12 @@ impl Desk {
         caller: &Caller,
         intent: &Intent,
         id: VmId,
-        deployment: Deployment,
+        to: Destination,
+        networks: Vec<(u32, NetworkId)>,
     ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::Deploy, move |hand| {
-            let Deployment { host, forced, datastore, networks } = deployment;
-            check_destination(hand, host, datastore)?;
-            vm_actions::deploy(&mut hand.vm, hand.standing, host)?;
-            hand.vm.spec.placement.forced = forced;
-            hand.vm.spec.placement.datastore = datastore;
+            send(hand, to)?;
+            vm_actions::deploy(&mut hand.vm, hand.standing, to.host)?;
             for (card, network) in networks {
                 choose_network(hand, card, network)?;
             }
@@ -271,7 +271,7 @@ impl Desk {
         .await
     }
 
-    /// Moves a VM with everything it has to another host, stopped on the way as `how` says. Its networks go with it.
+    /// Moves a VM with everything it has to another host, stopped on the way as `how` says.
     ///
     /// # Errors
     /// `Conflict` when the VM's state is not one for it, when that host cannot run it now, for `live`, and when the
@@ -281,18 +281,15 @@ impl Desk {
         caller: &Caller,
         intent: &Intent,
         id: VmId,
-        to: Deployment,
+        to: Destination,
         live: bool,
         how: Power,
     ) -> Result<Accepted<Vm>, Error> {
         self.vm_edit_plain(caller, intent, id, VmVerb::Migrate, move |hand| {
-            let Deployment { host, forced, datastore, networks: _ } = to;
-            check_destination(hand, host, datastore)?;
-            vm_actions::migrate(&mut hand.vm, hand.standing, host, live, how)?;
-            hand.vm.spec.placement.forced = forced;
-            hand.vm.spec.placement.datastore = datastore;
+            send(hand, to)?;
+            vm_actions::migrate(&mut hand.vm, hand.standing, to.host, live, how)?;
             // Said before anything is stopped for it.
-            if let Err(why) = holm_plan::placement::still_fits(&hand.vm, host, &**hand.tx) {
+            if let Err(why) = holm_plan::placement::still_fits(&hand.vm, to.host, &**hand.tx) {
                 return Err(Error::new(ErrorKind::Conflict, format!("{}: {why}", vm_actions::called(&hand.vm)))
                     .hint("Choose another host, or make room there first."));
             }

@@ -10,7 +10,8 @@ use holm_model::host_plan::{NetworkPlan, NicPlan};
 use holm_model::networks::{MacAddr, NetworkDraft, NetworkSpec};
 use holm_model::vms::{Bandwidth, NicLimits};
 use holm_model::{NetworkId, VmId};
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs `name` again in new namespaces; true in the outer process, which has nothing more to do.
@@ -255,6 +256,30 @@ fn guest(vm: u32, mac: &str, addresses: &[&str]) {
     sh(&format!("ip -n guest{vm} route add default via 10.70.0.1"));
 }
 
+/// Two guests of one NAT network, on a machine whose `/run/netns` is its own.
+async fn two_guests(directory: &std::path::Path) -> (HostLinks, Port, Port) {
+    // /run/netns of the machine must not see these.
+    sh("mount -t tmpfs none /run; mkdir -p /run/netns");
+    let links = HostLinks::new(&ground(directory));
+    links.ensure_network(&nat(0)).await.expect("made");
+    let (one, two) = (port(1, 0), port(2, 0));
+    for port in [&one, &two] {
+        links.ensure_port(port).await.expect("made");
+    }
+    guest(1, &one.nic.mac.to_string(), &["10.70.0.11/16", "fd70::11/64"]);
+    guest(2, &two.nic.mac.to_string(), &["10.70.0.12/16", "fd70::12/64"]);
+    (links, one, two)
+}
+
+/// Takes away what [`two_guests`] made.
+async fn no_guests(links: &HostLinks) {
+    sh("for n in guest1 guest2; do ip netns del $n; done");
+    for vm in [1, 2] {
+        links.ensure_ports_absent(VmId(vm)).await.expect("removed");
+    }
+    links.ensure_network_absent(NetworkId(0)).await.expect("removed");
+}
+
 fn reaches(vm: u32, arguments: &str) -> bool {
     try_sh(&format!("ip netns exec guest{vm} busybox ping -c 1 -W 1 {arguments}")).0
 }
@@ -266,22 +291,13 @@ fn guests_reach_what_they_should_and_cannot_lie() {
     }
     run(async {
         let directory = tempfile::tempdir().expect("a directory");
-        // /run/netns of the machine must not see these.
-        sh("mount -t tmpfs none /run; mkdir -p /run/netns");
-        let links = HostLinks::new(&ground(directory.path()));
-        links.ensure_network(&nat(0)).await.expect("made");
-        let (one, two) = (port(1, 0), port(2, 0));
-        for port in [&one, &two] {
-            links.ensure_port(port).await.expect("made");
-        }
+        let (links, one, _two) = two_guests(directory.path()).await;
         // The outside: a machine that knows nothing of the guests' network.
         sh(
             "ip netns add world; ip link add up0 type veth peer name eth0 netns world; ip addr add 192.0.2.1/24 dev up0; \
             ip link set up0 up; ip -n world addr add 192.0.2.9/24 dev eth0; ip -n world link set eth0 up; \
             ip -n world link set lo up",
         );
-        guest(1, &one.nic.mac.to_string(), &["10.70.0.11/16", "fd70::11/64"]);
-        guest(2, &two.nic.mac.to_string(), &["10.70.0.12/16", "fd70::12/64"]);
 
         assert!(reaches(1, "10.70.0.1"), "the router answers");
         assert!(reaches(1, "10.70.0.12"), "guests of one network see each other");
@@ -337,11 +353,8 @@ fn guests_reach_what_they_should_and_cannot_lie() {
         let neighbors = sh("ip -n guest2 neigh show 10.70.0.1");
         assert!(!neighbors.contains(&one.nic.mac.to_string()), "{neighbors}");
 
-        sh("for n in guest1 guest2 world; do ip netns del $n; done");
-        for vm in [1, 2] {
-            links.ensure_ports_absent(VmId(vm)).await.expect("removed");
-        }
-        links.ensure_network_absent(NetworkId(0)).await.expect("removed");
+        sh("ip netns del world");
+        no_guests(&links).await;
     });
 }
 
@@ -355,12 +368,14 @@ fn transfer(from: &str, to: &str, address: &str) -> Duration {
             command
         }
     };
-    let take = "import socket,sys\ns=socket.create_server((sys.argv[1],8098))\nc,_=s.accept()\nn=0\n\
-                while n<1200000:\n  d=c.recv(65536)\n  assert d\n  n+=len(d)\nc.sendall(b'k')";
-    let give = "import socket,sys,time\nfor _ in range(100):\n  try:\n    s=socket.create_connection((sys.argv[1],8098),1);break\n  \
-                except OSError: time.sleep(.1)\nt=time.monotonic()\ns.settimeout(60)\ns.sendall(b'x'*1200000)\n\
-                assert s.recv(1)==b'k'\nprint(time.monotonic()-t)";
-    let mut taker = place(to).args(["-c", take, address]).spawn().expect("python3");
+    let take = "import socket,sys\ns=socket.create_server((sys.argv[1],8098))\nprint('listens',flush=True)\n\
+                c,_=s.accept()\nn=0\nwhile n<1200000:\n  d=c.recv(65536)\n  assert d\n  n+=len(d)\nc.sendall(b'k')";
+    let give = "import socket,sys,time\ns=socket.create_connection((sys.argv[1],8098),60)\nt=time.monotonic()\n\
+                s.sendall(b'x'*1200000)\nassert s.recv(1)==b'k'\nprint(time.monotonic()-t)";
+    let mut taker = place(to).args(["-c", take, address]).stdout(Stdio::piped()).spawn().expect("python3");
+    let mut said = String::new();
+    BufReader::new(taker.stdout.take().expect("a pipe")).read_line(&mut said).expect("read");
+    assert_eq!(said.trim(), "listens");
     let told = place(from).args(["-c", give, address]).output().expect("python3");
     let _ = taker.kill();
     let _ = taker.wait();
@@ -377,16 +392,8 @@ fn a_guest_gets_and_sends_no_more_than_its_card_may() {
     }
     run(async {
         let directory = tempfile::tempdir().expect("a directory");
-        sh("mount -t tmpfs none /run; mkdir -p /run/netns");
-        let links = HostLinks::new(&ground(directory.path()));
-        links.ensure_network(&nat(0)).await.expect("made");
-        let (mut one, two) = (port(1, 0), port(2, 0));
+        let (links, mut one, _two) = two_guests(directory.path()).await;
         let way = Some(Bandwidth { rate: 200_000, peak: 400_000, burst: 0 });
-        for port in [&one, &two] {
-            links.ensure_port(port).await.expect("made");
-        }
-        guest(1, &one.nic.mac.to_string(), &["10.70.0.11/16"]);
-        guest(2, &two.nic.mac.to_string(), &["10.70.0.12/16"]);
         let free = [transfer("host", "guest1", "10.70.0.11"), transfer("guest1", "guest2", "10.70.0.12")];
         // The limits come while the guest runs.
         one.nic.limits = Some(Box::new(NicLimits { inbound: way, outbound: way }));
@@ -406,11 +413,7 @@ fn a_guest_gets_and_sends_no_more_than_its_card_may() {
         }
         assert!(transfer("host", "guest1", "10.70.0.11") < limited[0]);
 
-        sh("for n in guest1 guest2; do ip netns del $n; done");
-        for vm in [1, 2] {
-            links.ensure_ports_absent(VmId(vm)).await.expect("removed");
-        }
-        links.ensure_network_absent(NetworkId(0)).await.expect("removed");
+        no_guests(&links).await;
     });
 }
 

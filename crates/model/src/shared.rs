@@ -13,10 +13,9 @@ pub trait Common: Clone + Eq + Hash + Send + Sync + Sized + 'static {
 }
 
 /// All values of one kind that somebody has, by their hash.
-pub struct Pool<T>(LazyLock<Mutex<Known<T>>>);
+pub struct Pool<T>(LazyLock<(RandomState, Mutex<Known<T>>)>);
 
 struct Known<T> {
-    hasher: RandomState,
     values: HashMap<u64, Weak<T>>,
     /// So many are looked through for those that nobody has any more.
     sweep_at: usize,
@@ -29,13 +28,14 @@ impl<T: Common> Pool<T> {
     /// A pool, for a `static`.
     #[must_use]
     pub const fn new() -> Self {
-        Self(LazyLock::new(|| Mutex::new(Known { hasher: RandomState::new(), values: HashMap::new(), sweep_at: FEW })))
+        Self(LazyLock::new(|| (RandomState::new(), Mutex::new(Known { values: HashMap::new(), sweep_at: FEW }))))
     }
 
     /// The one like this that somebody has, or this one.
     fn share(&self, value: T) -> Arc<T> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = known.hasher.hash_one(&value);
+        let (hasher, known) = &*self.0;
+        let hash = hasher.hash_one(&value);
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         match known.values.get(&hash).and_then(Weak::upgrade) {
             Some(same) if *same == value => return same,
             // Two values of one hash: the second is its owner's alone.
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn known() -> usize {
-        Text::pool().0.lock().expect("whole").values.len()
+        Text::pool().0.1.lock().expect("whole").values.len()
     }
 
     #[test]

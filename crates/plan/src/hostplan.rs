@@ -173,10 +173,10 @@ fn nics(vm: &Vm, world: &dyn World) -> Vec<NicPlan> {
             };
             let network = world.network(l.network);
             // A reservation says what the network it is from says, unless it says something itself.
-            let networks = [network, network.and_then(|network| world.network(network.root()))];
-            let says =
-                |name: &str| networks.into_iter().flatten().find_map(|network| network.meta.attributes.text(name));
-            let limits = NicLimits::of(&nic.attributes, says).unwrap_or_default();
+            let root = network.and_then(|network| world.network(network.root()));
+            let of = |network: &Network| NicLimits::of(|name| network.meta.attributes.text(name)).unwrap_or_default();
+            let limits = NicLimits::of_card(&nic.attributes).unwrap_or_default();
+            let limits = network.into_iter().chain(root).map(of).fold(limits, NicLimits::or);
             NicPlan {
                 model: NicModel::of(&nic.attributes).unwrap_or_default(),
                 limits: (limits != NicLimits::default()).then(|| Box::new(limits)),

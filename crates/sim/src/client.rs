@@ -3,7 +3,7 @@
 use crate::chance::Chance;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
-use holm_desk::{Caller, Deployment, Desk, Error, ErrorKind, Intent, PowerAction, Recovery, VmChange};
+use holm_desk::{Caller, Desk, Destination, Error, ErrorKind, Intent, PowerAction, Recovery, VmChange};
 use holm_model::vms::{DiskDraft, NicDraft, Power, RestartPolicy, Vm, VmDraft, VmVerb};
 use holm_model::{Attributes, CpuShare, HostId, OperationId, VmId};
 use std::collections::VecDeque;
@@ -248,7 +248,7 @@ impl Client {
                 accepted
             }
             What::Migrate(host, how) => {
-                desk.vm_migrate(caller, &intent, id()?, Deployment::to(host), false, how).await?
+                desk.vm_migrate(caller, &intent, id()?, Destination::to(host), false, how).await?
             }
             What::StayPut => desk.vm_recover(caller, &intent, id()?, Recovery::Failure).await?,
             What::AttachDisk(draft) => desk.vm_attach_disk(caller, &intent, id()?, draft).await?,

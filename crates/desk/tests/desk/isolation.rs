@@ -4,11 +4,11 @@
 use crate::identity::{group, member};
 use crate::{Ground, draft, intent, kernel, refused};
 use holm_desk::{
-    AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Deployment, Desk,
-    Error, ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft, MetaChange,
-    NetworkChange, NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery, ReservationDraft,
-    RoleDraft, Secret, SecurityGroupDraft, TemplateUse, TokenDraft, UserChange, UserDraft, VdcResource, VmChange,
-    VmGroupDraft, ZoneChange,
+    AccountDraft, AclDraft, AclParts, BagDraft, Caller, ClusterChange, ClusterDraft, DatastoreChange, Desk,
+    Destination, Error, ErrorKind, GroupDraft, HostChange, ImageDraft, JoinTokenDraft, ListQuery, LoginTokenDraft,
+    MetaChange, NetworkChange, NetworkRecovery, PowerAction, Question, QuotasOf, RangeChange, Recovery,
+    ReservationDraft, RoleDraft, Secret, SecurityGroupDraft, TemplateUse, TokenDraft, UserChange, UserDraft,
+    VdcResource, VmChange, VmGroupDraft, ZoneChange,
 };
 use holm_model::acl::{AclKind, AclKinds, AclScope, AclSubject, Rights};
 use holm_model::clusters::PlacementPolicy;
@@ -222,11 +222,11 @@ async fn try_vm_details(tries: &mut Tries, vm: VmId, nobody: VmId) {
         warning: None,
     };
     unseen! { tries,
-        vm_migrate(vm, nobody, Deployment::to(HostId(0)), false, Power::On) await;
+        vm_migrate(vm, nobody, Destination::to(HostId(0)), false, Power::On) await;
         vm_resize(vm, nobody, None, None, Some(64), true) await;
         vm_configure(vm, nobody, |_, _| Ok(())) await;
         vm_recover(vm, nobody, Recovery::Delete) await;
-        vm_deploy(vm, nobody, Deployment::to(HostId(0))) await;
+        vm_deploy(vm, nobody, Destination::to(HostId(0)), vec![]) await;
         vm_attach_pci(vm, nobody, PciSpec::default()) await;
         vm_detach_pci(vm, nobody, 0) await;
         vm_attach_disk(vm, nobody, DiskDraft::default()) await;

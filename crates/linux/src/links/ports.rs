@@ -31,7 +31,6 @@ impl Inner {
         let known = held.state.ports.get(&name) == Some(&record);
         let link = netlink.find(&name).await.map_err(io_fault(&what))?;
         let mtu = u32::from(network.plan.spec.mtu);
-        let there = link.is_some();
         if let Some(link) = &link {
             self.check(link, owner)?;
             if known && link.up && link.controller == Some(bridge.index) && link.mtu == mtu {
@@ -74,8 +73,7 @@ impl Inner {
         netlink.attach(link.index, &alias, mtu, bridge.index).await.map_err(io_fault(&what))?;
         let limited = |port: &PortRecord| port.nic.limits.as_ref().and_then(|limits| limits.inbound);
         let (inbound, was) = (limited(&record), held.state.ports.get(&name).and_then(limited));
-        // A tap that has just been made passes everything on.
-        if inbound.is_some() || there && was.is_some() {
+        if inbound.or(was).is_some() {
             let port = name.clone();
             let done = move || match inbound {
                 Some(inbound) => rate::limit(&port, mtu, &inbound),

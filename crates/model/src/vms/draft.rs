@@ -247,7 +247,7 @@ impl NicDraft {
 /// What a card says of its model and its bandwidth.
 fn check_card(attributes: &[(Word, Word)]) -> Result<(), Invalid> {
     NicModel::of(attributes)?;
-    NicLimits::of(attributes, |_| None).map(drop)
+    NicLimits::of_card(attributes).map(drop)
 }
 
 /// What a device carries in the terms of its door must stay small.

@@ -140,28 +140,24 @@ impl DiskLimits {
 }
 
 impl NicLimits {
-    /// What a card's attributes say: `{INBOUND,OUTBOUND}_AVG_BW` and `_PEAK_BW`, kilobytes (1,000 bytes) in a second, and
-    /// `_PEAK_KB`, kilobytes. What they do not say, `otherwise` may, such as the attributes of the network.
+    /// What the attributes of a card or a network say: `{INBOUND,OUTBOUND}_AVG_BW` and `_PEAK_BW`, kilobytes (1,000 bytes)
+    /// in a second, and `_PEAK_KB`, kilobytes. `says` gives one by its name.
     ///
     /// # Errors
     /// When one is no number, or they contradict each other.
-    pub fn of<'a>(attributes: &[(Word, Word)], otherwise: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Invalid> {
+    pub fn of<'a>(says: impl Fn(&str) -> Option<&'a str>) -> Result<Self, Invalid> {
         let way = |way: &str| {
             let one = |what: &str| -> Result<u64, Invalid> {
                 let name = format!("{way}_{what}");
-                let given = text(attributes, &name).or_else(|| otherwise(&name));
-                Ok(counted(&name, given, MOST_BANDWIDTH)? * 1000)
+                Ok(counted(&name, says(&name), MOST_BANDWIDTH)? * 1000)
             };
             let (rate, peak, burst) = (one("AVG_BW")?, one("PEAK_BW")?, one("PEAK_KB")?);
-            let (average, name) = (format!("{way}_AVG_BW"), format!("{way}_PEAK_BW"));
-            if rate == 0 && (peak != 0 || burst != 0) {
-                let given = peak.max(burst) / 1000;
-                return Err(Invalid::new(
-                    name,
-                    given,
-                    "is a peak without an average",
-                    format!("Give {average} as well."),
-                ));
+            let (average, name, length) = (format!("{way}_AVG_BW"), format!("{way}_PEAK_BW"), format!("{way}_PEAK_KB"));
+            if let (0, Some((name, given))) =
+                (rate, [(&name, peak), (&length, burst)].into_iter().find(|(_, n)| *n != 0))
+            {
+                let fix = format!("Give {average} as well.");
+                return Err(Invalid::new(name, given / 1000, "is about a peak without an average", fix));
             }
             if peak != 0 && peak < rate {
                 let wrong = format!("is below the average of {}", rate / 1000);
@@ -173,6 +169,20 @@ impl NicLimits {
             Ok((rate != 0).then_some(Bandwidth { rate, peak, burst }))
         };
         Ok(Self { inbound: way("INBOUND")?, outbound: way("OUTBOUND")? })
+    }
+
+    /// As [`Self::of`], of a card's attributes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_card(attributes: &[(Word, Word)]) -> Result<Self, Invalid> {
+        Self::of(|name| text(attributes, name))
+    }
+
+    /// These, and `other` for a way that these do not limit.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { inbound: self.inbound.or(other.inbound), outbound: self.outbound.or(other.outbound) }
     }
 }
 
@@ -274,18 +284,16 @@ mod tests {
 
     #[test]
     fn a_card_is_limited_as_it_says_or_else_as_its_network_says() {
-        let none = |_: &str| None;
-        assert_eq!(NicLimits::of(&[], none), Ok(NicLimits::default()));
-        let own = attributes(&[("INBOUND_AVG_BW", "1000"), ("INBOUND_PEAK_KB", "64")]);
-        let network = |name: &str| match name {
-            "INBOUND_AVG_BW" => Some("7"),
-            "INBOUND_PEAK_BW" => Some("2000"),
-            "OUTBOUND_AVG_BW" => Some("500"),
-            _ => None,
-        };
-        let limits = NicLimits::of(&own, network).expect("good");
-        assert_eq!(limits.inbound, Some(Bandwidth { rate: 1_000_000, peak: 2_000_000, burst: 64_000 }));
+        assert_eq!(NicLimits::of_card(&[]), Ok(NicLimits::default()));
+        let of = |all: &[(&str, &str)]| NicLimits::of_card(&attributes(all));
+        let own = of(&[("INBOUND_AVG_BW", "1000"), ("INBOUND_PEAK_KB", "64")]).expect("good");
+        // Its peak is below the card's average: what belongs together comes from one of the two.
+        let network =
+            of(&[("INBOUND_AVG_BW", "7"), ("INBOUND_PEAK_BW", "20"), ("OUTBOUND_AVG_BW", "500")]).expect("good");
+        let limits = own.or(network);
+        assert_eq!(limits.inbound, Some(Bandwidth { rate: 1_000_000, peak: 0, burst: 64_000 }));
         assert_eq!(limits.outbound, Some(Bandwidth { rate: 500_000, peak: 0, burst: 0 }));
+        assert_eq!(NicLimits::default().or(network), network);
         for (bad, field) in [
             (&[("INBOUND_AVG_BW", "1.5")][..], "INBOUND_AVG_BW"),
             (&[("INBOUND_AVG_BW", "1")], "INBOUND_AVG_BW"),
@@ -293,8 +301,7 @@ mod tests {
             (&[("OUTBOUND_PEAK_BW", "10")], "OUTBOUND_PEAK_BW"),
             (&[("OUTBOUND_AVG_BW", "10"), ("OUTBOUND_PEAK_BW", "9")], "OUTBOUND_PEAK_BW"),
         ] {
-            let bad = attributes(bad);
-            let refused = NicLimits::of(&bad, none).expect_err("refused");
+            let refused = of(bad).expect_err("refused");
             assert_eq!(refused.field, field, "{bad:?}: {refused}");
         }
     }

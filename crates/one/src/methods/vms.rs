@@ -9,7 +9,7 @@ use crate::vm_conf::Conf;
 use crate::xml::Xml;
 use crate::xmlrpc::Answer;
 use holm_desk::vm_template::{self, EXPRESSIONS, How, Variables, guest, is_core, schedule};
-use holm_desk::{Deployment, Error, ErrorKind, Recovery, View, restricted};
+use holm_desk::{Destination, Error, ErrorKind, Recovery, View, restricted};
 use holm_model::acl::AclKind;
 use holm_model::schedule::ScheduledAction;
 use holm_model::vms::{EndedVm, Power, Vm, VmSpec, VmVerb};
@@ -171,8 +171,8 @@ async fn deploy(request: &Request<'_>) -> Result<Answer, Failure> {
             networks.push((card, NetworkId(network)));
         }
     }
-    let deployment = Deployment { host, forced: !enforce, datastore, networks };
-    let outcome = request.desk().vm_deploy(&request.caller, &request.intent, id, deployment).await;
+    let to = Destination { host, forced: !enforce, datastore };
+    let outcome = request.desk().vm_deploy(&request.caller, &request.intent, id, to, networks).await;
     on_host(request, id, host, outcome)
 }
 
@@ -205,7 +205,7 @@ async fn migrate(request: &Request<'_>) -> Result<Answer, Failure> {
             )));
         }
     };
-    let to = Deployment { forced: !enforce, datastore, ..Deployment::to(host) };
+    let to = Destination { host, forced: !enforce, datastore };
     let outcome = request.desk().vm_migrate(&request.caller, &request.intent, id, to, live, how).await;
     on_host(request, id, host, outcome)
 }

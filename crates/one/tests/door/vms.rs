@@ -359,6 +359,10 @@ async fn models_and_limits_of_devices_are_kept_and_checked() {
     let host = i64::from(cloud.host("edge").await.0);
     cloud.int("one.vm.deploy", params![id, host]).await;
     cloud.settle().await;
+    for wrong in ["INBOUND_AVG_BW=fast", "OUTBOUND_PEAK_KB=9"] {
+        let (id, says) = (0, wrong.split_once('=').map_or("", |(name, _)| name));
+        cloud.refused("one.vn.update", params![id, wrong, 1], 2048, says).await;
+    }
     cloud.refused("one.vm.updatenic", params![id, 0, "NIC=[INBOUND_AVG_BW=fast]", 1], 2048, "fast").await;
     cloud.int("one.vm.updatenic", params![id, 0, "NIC=[INBOUND_AVG_BW=2000]", 1]).await;
     let vm = cloud.vm(id).await;

@@ -52,7 +52,7 @@ fn devices_are_limited_as_they_say_and_cards_else_as_their_network_says() {
         (nic.model, limits.inbound.map(|b| b.rate), limits.outbound.map(|b| b.rate))
     };
     assert_eq!(rates(&plan.nics[0]), (NicModel::E1000, Some(500_000), Some(70_000)));
-    assert_eq!(rates(&plan.nics[1]), (NicModel::Virtio, None, None));
+    assert_eq!(rates(&plan.nics[1]), (NicModel::Virtio, Some(7_000), Some(70_000)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::vms::{accepted, vm_id};
 use crate::convert;
 use crate::problem::Answer;
 use axum::extract::State;
-use holm_desk::{Caller, Deployment, Intent, Recovery};
+use holm_desk::{Caller, Destination, Intent, Recovery};
 use holm_model::hosts::Host;
 use holm_model::vm_groups::VmGroup;
 use holm_model::vms::{Power, Vm, VmVerb};
@@ -153,8 +153,8 @@ async fn vm_keep_host(State(api): State<Api>, Key(key): Key, order: Order) -> An
 async fn vm_deploy(State(api): State<Api>, Key(key): Key, command: Command<v1::VmDeploy>) -> Answer {
     let id = vm_id(&api, &command.caller, &key)?;
     let host = host_id(&api, &command.caller, &command.body.host)?;
-    let to = Deployment { forced: command.body.force, ..Deployment::to(host) };
-    accepted(&api, &command.caller, &api.desk().vm_deploy(&command.caller, &command.intent, id, to).await?)
+    let to = Destination { forced: command.body.force, ..Destination::to(host) };
+    accepted(&api, &command.caller, &api.desk().vm_deploy(&command.caller, &command.intent, id, to, vec![]).await?)
 }
 
 /// Move a VM to another host
@@ -168,7 +168,7 @@ async fn vm_migrate(State(api): State<Api>, Key(key): Key, command: Command<v1::
     let v1::VmMigrate { host, live, how, force } = command.body;
     let how = convert::word("how", how.as_deref().unwrap_or("suspend"), WAYS)?;
     let id = vm_id(&api, &command.caller, &key)?;
-    let to = Deployment { forced: force, ..Deployment::to(host_id(&api, &command.caller, &host)?) };
+    let to = Destination { forced: force, ..Destination::to(host_id(&api, &command.caller, &host)?) };
     let moved = api.desk().vm_migrate(&command.caller, &command.intent, id, to, live, how).await?;
     accepted(&api, &command.caller, &moved)
 }
